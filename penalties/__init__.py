@@ -1,0 +1,31 @@
+"""penalties: L1, L2, ElasticNet and their relatives for JAX, with zeros that are exactly zero."""
+
+from importlib.metadata import version as _version
+
+from penalties import functional
+from penalties._config import from_config
+from penalties._elementwise import L1, L2, ElasticNet
+from penalties._fields import static
+from penalties._groups import GroupLasso
+from penalties._penalty import Penalty, SettlingPenalty
+from penalties._selection import kernels
+from penalties.functional import elastic_net, group_lasso, l1, l2
+
+__version__ = _version("penalties")
+
+__all__ = [
+    "L1",
+    "L2",
+    "ElasticNet",
+    "GroupLasso",
+    "Penalty",
+    "SettlingPenalty",
+    "elastic_net",
+    "from_config",
+    "functional",
+    "group_lasso",
+    "kernels",
+    "l1",
+    "l2",
+    "static",
+]

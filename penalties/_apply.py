@@ -1,0 +1,203 @@
+"""From penalties of one array to penalties of a tree: selection, binding of strengths, jit."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import operator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from penalties._fields import strength_names
+from penalties._leaf_paths import Leaf, NotAnArray, leaves_with_paths
+from penalties._numbers import sum_scalars, widen
+from penalties._selection import nothing_selected
+from penalties._strengths import PerLeaf, guarded
+from penalties._trees import Opened
+
+if TYPE_CHECKING:
+    from penalties._penalty import Penalty, Selected
+
+
+def value(penalty: Penalty, params: Any) -> Array:
+    """R(params), jitted."""
+    return _value(penalty, Opened(params).tree)
+
+
+def prox(penalty: Penalty, params: Any, step: Any) -> Any:
+    """prox_{step·R}(params), jitted."""
+    opened = Opened(params)
+    return opened.with_leaves(_prox(penalty, opened.tree, Opened(step).tree))
+
+
+def subgradient(penalty: Penalty, params: Any, grads: Any) -> Any:
+    """The element of grads + ∂R(params) of least norm, jitted."""
+    opened = Opened(grads)
+    return opened.with_leaves(_subgradient(penalty, Opened(params).tree, opened.tree))
+
+
+def settle(penalty: Penalty, params: Any, moved: Any, direction: Any) -> Any:
+    """`moved` with exact zeros where the way from params crossed a kink, jitted."""
+    opened = Opened(moved)
+    return opened.with_leaves(_settle(penalty, Opened(params).tree, opened.tree, Opened(direction).tree))
+
+
+def bind(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Penalty | None]:
+    """For each leaf its penalty, strengths filled in for that leaf; None where there is none."""
+    bound: list[list[Penalty]] = [[] for _ in leaves]
+    for atom, selections in penalty.atoms():
+        chosen = _chosen(leaves, selections)
+        at = _binder(atom, leaves)
+        for i in chosen:
+            bound[i].append(at(leaves[i]))
+    return [functools.reduce(operator.add, atoms) if atoms else None for atoms in bound]
+
+
+def _chosen(leaves: Sequence[Leaf], selections: Sequence[Selected]) -> list[int]:
+    candidates = [i for i, leaf in enumerate(leaves) if leaf.trainable]
+    if not selections:
+        chosen = [i for i in candidates if _is_inexact(leaves[i])]
+        if candidates and not chosen:
+            raise TypeError(
+                "no leaf has a floating or complex dtype, so there is nothing to penalize: "
+                + ", ".join(f"{leaves[i].path!r} is {_kind(leaves[i])}" for i in candidates[:20])
+            )
+        return chosen
+    chosen = candidates
+    asked = [leaves[i] for i in candidates]
+    for selection in selections:
+        kept = dict(zip(candidates, selection.where.choose(asked), strict=True))
+        if selection.exclude is not None:
+            out = dict(zip(candidates, selection.exclude.choose(asked), strict=True))
+            kept = {i: kept[i] and not out[i] for i in candidates}
+        chosen = [i for i in chosen if kept[i]]
+    if not chosen:
+        raise nothing_selected("".join(f".on({s.selection()})" for s in selections), asked)
+    for i in chosen:
+        if not _is_inexact(leaves[i]):
+            raise TypeError(
+                f"the selected leaf {leaves[i].path!r} is {_kind(leaves[i])}: only floating and complex "
+                "arrays can be penalized; leave it out with `.on(..., exclude=...)`"
+            )
+    return chosen
+
+
+def _is_inexact(leaf: Leaf) -> bool:
+    return not isinstance(leaf.value, NotAnArray) and jnp.issubdtype(leaf.value.dtype, jnp.inexact)
+
+
+def _kind(leaf: Leaf) -> str:
+    if isinstance(leaf.value, NotAnArray):
+        return f"of type {leaf.value.type_name}"
+    return f"of dtype {leaf.value.dtype}"
+
+
+def _binder(atom: Penalty, leaves: Sequence[Leaf]):
+    names = strength_names(atom)
+    # Guarded once and not leaf by leaf: a thousand leaves are traced faster.
+    strengths = [
+        PerLeaf(guarded(getattr(atom, name)), f"{type(atom).__name__}.{name}", leaves) for name in names
+    ]
+    # Rebuilt as a pytree: the strengths are checked already, and are traced.
+    _, treedef = jax.tree.flatten(dataclasses.replace(atom, **dict.fromkeys(names, 0.0)))
+
+    def at(leaf: Leaf) -> Penalty:
+        return jax.tree.unflatten(treedef, [strength.at(leaf) for strength in strengths])
+
+    return at
+
+
+# One trace for each shape, and not one for each leaf.
+
+
+@jax.jit
+def _value_at(penalty: Penalty, w: Array) -> Array:
+    return penalty.value_at(widen(w))
+
+
+@jax.jit
+def _prox_at(penalty: Penalty, w: Array, step: Array) -> Array:
+    return penalty.prox_at(widen(w), step).astype(w.dtype)
+
+
+@jax.jit
+def _subgradient_at(penalty: Any, w: Array, gradient: Array) -> Array:
+    wide = widen(gradient)
+    return penalty.subgradient_at(widen(w), wide, wide).astype(gradient.dtype)
+
+
+@jax.jit
+def _settle_at(penalty: Any, w: Array, moved: Array, direction: Array) -> Array:
+    direction = widen(direction)
+    return penalty.settle_at(widen(w), widen(moved), direction, direction).astype(moved.dtype)
+
+
+@jax.jit
+def _value(penalty: Penalty, tree: Any) -> Array:
+    leaves = leaves_with_paths(tree)
+    bound = bind(penalty, leaves)
+    return sum_scalars(
+        [_value_at(p, leaf.value) for p, leaf in zip(bound, leaves, strict=True) if p is not None]
+    )
+
+
+@jax.jit
+def _prox(penalty: Penalty, tree: Any, step: Any) -> dict[int, Array]:
+    leaves = leaves_with_paths(tree)
+    steps = PerLeaf(guarded(step), "step", leaves)
+    return {
+        i: _prox_at(p, leaf.value, steps.at(leaf))
+        for i, (p, leaf) in enumerate(zip(bind(penalty, leaves), leaves, strict=True))
+        if p is not None
+    }
+
+
+@jax.jit
+def _subgradient(penalty: Penalty, params: Any, grads: Any) -> dict[int, Array]:
+    joined = join_leaves(params, grads, "grads")
+    bound = bind(penalty, [leaf for leaf, _ in joined])
+    return {
+        i: _subgradient_at(p, leaf.value, gradient.value)
+        for i, (p, (leaf, gradient)) in enumerate(zip(bound, joined, strict=True))
+        if p is not None
+    }
+
+
+@jax.jit
+def _settle(penalty: Penalty, params: Any, moved: Any, direction: Any) -> dict[int, Array]:
+    joined = join_leaves(params, moved, "moved")
+    bound = bind(penalty, [leaf for leaf, _ in joined])
+    directions = {leaf.path: leaf.value for leaf in leaves_with_paths(direction)}
+    return {
+        i: _settle_at(p, leaf.value, new.value, directions[leaf.path])
+        for i, (p, (leaf, new)) in enumerate(zip(bound, joined, strict=True))
+        if p is not None
+    }
+
+
+def join_leaves(params: Any, other: Any, name: str) -> list[tuple[Leaf, Leaf]]:
+    """(leaf of params, leaf of other) for each leaf of `other`, joined by path.
+
+    By path and not by position: gradients may lack leaves (None, `optax.MaskedNode`) or boxes that
+    the params have.
+    """
+    lookup = {leaf.path: leaf for leaf in leaves_with_paths(params)}
+    joined = []
+    for leaf in leaves_with_paths(other):
+        if leaf.path not in lookup:
+            raise ValueError(
+                f"{name} has a leaf {leaf.path!r} that params has not; params has {list(lookup)[:20]}. "
+                f"Pass params and {name} of the same structure."
+            )
+        mine = lookup[leaf.path]
+        if getattr(mine.value, "shape", None) != getattr(leaf.value, "shape", None):
+            raise ValueError(
+                f"the leaf {leaf.path!r} has shape {mine.value.shape} in params and "
+                f"{leaf.value.shape} in {name}: pass trees of the same structure"
+            )
+        joined.append((mine, leaf))
+    return joined

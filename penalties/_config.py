@@ -1,0 +1,64 @@
+"""From a dict of plain numbers back to a penalty."""
+
+from dataclasses import MISSING
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+from penalties._fields import fields_of
+from penalties._penalty import Penalty, Selected
+from penalties._selection import selector_from_config
+
+
+def from_config(config: Mapping[str, Any]) -> Penalty:
+    """The penalty that `penalty.to_config()` described; classes of your own count once imported.
+
+    Args:
+        config: {"name": class name, field: value, ...} of plain numbers, strings and lists.
+
+    Raises:
+        ValueError: the class is unknown, or a field is missing or not one of the class's.
+
+    >>> from penalties import L1, from_config
+    >>> L1(0.1).to_config()
+    {'name': 'L1', 'strength': 0.1}
+    >>> from_config({"name": "ElasticNet", "l1": 0.1, "l2": 0.01})
+    ElasticNet(l1=0.1, l2=0.01)
+    """
+    known = {cls.__name__: cls for cls in _concrete(Penalty)}
+    if not isinstance(config, Mapping) or config.get("name") not in known:
+        raise ValueError(
+            f'no penalty is described by {config!r}: expected a dict whose "name" is one of {sorted(known)}'
+        )
+    cls = known[config["name"]]
+    fields = {key: value for key, value in config.items() if key != "name"}
+    names = [f.name for f in fields_of(cls)]
+    required = [f.name for f in fields_of(cls) if f.default is MISSING]
+    if set(fields) - set(names) or set(required) - set(fields):
+        raise ValueError(f"{cls.__name__} has the fields {names}, the config gives {sorted(fields)}")
+    if cls is Selected:
+        for key in ("where", "exclude"):
+            fields[key] = None if fields[key] is None else selector_from_config(fields[key])
+        return Selected(from_config(fields["penalty"]), fields["where"], fields["exclude"])
+    return cls(**{key: _read(value) for key, value in fields.items()})
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if "name" in value:
+            return from_config(value)
+        if set(value) == {"array"}:
+            return jnp.asarray(value["array"])
+        return {key: _read(x) for key, x in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(_read(x) for x in value)
+    return value
+
+
+def _concrete(cls: type[Penalty]) -> Iterator[type[Penalty]]:
+    for subclass in cls.__subclasses__():
+        yield from _concrete(subclass)
+        if not inspect.isabstract(subclass):
+            yield subclass

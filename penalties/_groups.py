@@ -1,0 +1,93 @@
+"""Penalties of whole groups of weights: GroupLasso."""
+
+import math
+from typing import final
+
+import jax.numpy as jnp
+from jax import Array
+
+from penalties._numbers import norm, ratio
+from penalties._penalty import Order, SettlingPenalty, static
+from penalties._strengths import Strength
+
+
+@final
+class GroupLasso(SettlingPenalty):
+    """strength · Σ_g √|g| · ‖w_g‖₂: whole groups of weights become exactly zero together.
+
+    Args:
+        strength: λ ≥ 0; a number, or an array that has one entry for each group.
+        axis: one group per index along this axis (or these axes); all other axes are within the
+            group. The default, -1, makes each output unit of a kernel a group. Of a kernel stacked
+            by `nn.scan`, of shape (layers, in, out), give (0, -1).
+
+    A leaf without axes is one group. The gradient at a zero group is 0.
+
+    >>> import jax.numpy as jnp
+    >>> from penalties import GroupLasso
+    >>> penalty = GroupLasso(1.0)
+    >>> w = jnp.array([[3.0, 0.5], [4.0, 0.0]])
+    >>> round(float(penalty(w)), 4)  # √2 · (5 + 0.5)
+    7.7782
+    >>> penalty.prox(w, step=0.5).round(4).tolist()
+    [[2.5757, 0.0], [3.4343, 0.0]]
+
+    Source: Yuan and Lin, Model selection and estimation in regression with grouped variables, JRSS
+    B 68 (2006); the prox is block soft thresholding, Parikh and Boyd (2014), section 6.5.4.
+    """
+
+    strength: Strength
+    axis: int | tuple[int, ...] = static(-1)
+
+    order = Order.GROUPWISE
+
+    def value_at(self, w: Array) -> Array:
+        return jnp.sum(self._threshold(w) * norm(w, self._within(w)))
+
+    def prox_at(self, v: Array, step: Array) -> Array:
+        return block_soft_threshold(v, self._per_group(step, v, "step") * self._threshold(v), self._within(v))
+
+    def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
+        within, threshold = self._within(w), self._threshold(w)
+        size = norm(w, within)
+        at_zero = block_soft_threshold(average, threshold, within)
+        return jnp.where(size == 0, at_zero, gradient + threshold * ratio(w, size))
+
+    def settle_at(self, w: Array, moved: Array, direction: Array, average: Array) -> Array:
+        within = self._within(w)
+        size = norm(w, within)
+        side = jnp.where(size == 0, -direction, w)
+        crossed = jnp.sum(jnp.real(moved * jnp.conj(side)), within, keepdims=True) <= 0
+        return jnp.where(crossed, jnp.zeros_like(moved), moved)
+
+    def _within(self, w: Array) -> tuple[int, ...]:
+        """The axes of w that are within a group."""
+        if w.ndim == 0:
+            return ()
+        axes = (self.axis,) if isinstance(self.axis, int) else tuple(self.axis)
+        if any(not -w.ndim <= axis < w.ndim for axis in axes):
+            raise ValueError(
+                f"GroupLasso(axis={self.axis}) on a leaf of shape {w.shape}: expected axes between "
+                f"{-w.ndim} and {w.ndim - 1}; select leaves that have this axis with `.on(...)`"
+            )
+        across = {axis % w.ndim for axis in axes}
+        return tuple(axis for axis in range(w.ndim) if axis not in across)
+
+    def _threshold(self, w: Array) -> Array:
+        members = math.prod(w.shape[axis] for axis in self._within(w))
+        return self._per_group(self.strength, w, "strength") * math.sqrt(members)
+
+    def _per_group(self, number: Array, w: Array, name: str) -> Array:
+        if number.ndim and any(number.shape[axis] != 1 for axis in self._within(w)):
+            raise ValueError(
+                f"the {name} of shape {number.shape} varies within the groups of "
+                f"GroupLasso(axis={self.axis}) on a leaf of shape {w.shape}: give one number for each group, with length 1 along the "
+                "axes within it"
+            )
+        return number
+
+
+def block_soft_threshold(x: Array, threshold: Array, within: tuple[int, ...]) -> Array:
+    """x · max(1 − threshold / ‖x‖, 0), the norm taken over the axes `within`; NaN stays NaN."""
+    size = norm(x, within)
+    return x * ratio(size - jnp.minimum(size, threshold), size)

@@ -1,0 +1,105 @@
+"""One spelling of a leaf's path, however the tree is boxed.
+
+`encoder/dense_0/kernel` is the path of a weight in Linen variables, in an NNX module or state, in
+a FrozenDict, inside a `Partitioned` box, in dicts, lists, dataclasses and Equinox modules alike.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from flax.core.meta import AxisMetadata
+from jax.tree_util import KeyPath
+
+COLLECTION = "params"  # the collection of Linen variables that is trained
+
+
+class Leaf(NamedTuple):
+    """One leaf of a tree of parameters, and what a selection may ask about it."""
+
+    path: str
+    value: Any
+    trainable: bool  # False: other variable types than nnx.Param, other collections than "params"
+    box: Any  # the nnx.Variable that holds it, or None
+    owner: str  # the type of the container that holds it: "dict", "LayerNorm", ...
+
+
+@jax.tree_util.register_static
+class NotAnArray:
+    """Stands for a leaf that jit does not take (a function, a string), in its place in the tree."""
+
+    def __init__(self, leaf: Any):
+        self.type_name = leaf.dtype.name if hasattr(leaf, "dtype") else type(leaf).__name__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NotAnArray) and self.type_name == other.type_name
+
+    def __hash__(self) -> int:
+        return hash(self.type_name)
+
+
+def is_jittable(leaf: Any) -> bool:
+    """Whether `jax.jit` takes this leaf as an argument."""
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        return leaf.dtype.kind in "biufc" or jnp.issubdtype(leaf.dtype, jnp.floating)
+    return isinstance(leaf, (jax.Array, bool, int, float, complex))
+
+
+def segment(key: Any) -> str:
+    """One step of a key path, as text."""
+    for attribute in ("key", "name", "idx"):
+        if hasattr(key, attribute):
+            return str(getattr(key, attribute))
+    return str(key).strip(".[]'")
+
+
+def join(key_path: KeyPath) -> str:
+    """A key path as text: `("encoder", "kernel")` is "encoder/kernel"."""
+    return "/".join(segment(key) for key in key_path)
+
+
+def leaves_with_paths(tree: Any) -> list[Leaf]:
+    """The leaves of `tree`, in the order of `jax.tree.leaves`, with `NotAnArray` marks among them.
+
+    Of Linen variables, the paths start below "params", as they do in the params themselves.
+    """
+    is_linen = isinstance(tree, Mapping) and isinstance(tree.get(COLLECTION), Mapping)  # type: ignore
+    leaves = []
+    seen: set[int] = set()
+    for key_path, box in jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_box)[0]:
+        is_variable = isinstance(box, nnx.Variable)
+        trainable = not is_variable or isinstance(box, nnx.Param)
+        if is_linen:
+            in_collection = segment(key_path[0]) == COLLECTION
+            trainable = trainable and in_collection
+            path = join(key_path[1:] if in_collection else key_path)
+        else:
+            path = join(key_path)
+        if is_variable:
+            trainable = trainable and id(box) not in seen  # tied weights count once
+            seen.add(id(box))
+        owner = _owner(tree, key_path)
+        values = [box] if isinstance(box, NotAnArray) else jax.tree.leaves(box)
+        leaves += [Leaf(path, v, trainable, box if is_variable else None, owner) for v in values]
+    return leaves
+
+
+def _is_box(node: Any) -> bool:
+    return isinstance(node, (nnx.Variable, AxisMetadata, NotAnArray))
+
+
+def _owner(tree: Any, key_path: KeyPath) -> str:
+    node: Any = tree
+    for key in key_path[:-1]:
+        name = getattr(key, "name", None)
+        if isinstance(name, str):
+            node = getattr(node, name, None)
+        else:
+            try:
+                node = node[getattr(key, "key", getattr(key, "idx", None))]
+            except (TypeError, KeyError, IndexError):
+                return ""
+    return type(node).__name__
