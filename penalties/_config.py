@@ -1,13 +1,12 @@
 """From a dict of plain numbers back to a penalty."""
 
-from dataclasses import MISSING
 import inspect
 from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
 from typing import Any
 
 import jax.numpy as jnp
 
-from penalties._fields import fields_of
 from penalties._penalty import Penalty, Selected
 from penalties._selection import selector_from_config
 
@@ -33,16 +32,16 @@ def from_config(config: Mapping[str, Any]) -> Penalty:
             f'no penalty is described by {config!r}: expected a dict whose "name" is one of {sorted(known)}'
         )
     cls = known[config["name"]]
-    fields = {key: value for key, value in config.items() if key != "name"}
-    names = [f.name for f in fields_of(cls)]
-    required = [f.name for f in fields_of(cls) if f.default is MISSING]
-    if set(fields) - set(names) or set(required) - set(fields):
-        raise ValueError(f"{cls.__name__} has the fields {names}, the config gives {sorted(fields)}")
+    given = {key: value for key, value in config.items() if key != "name"}
+    names = [f.name for f in fields(cls)]
+    required = [f.name for f in fields(cls) if f.default is MISSING]
+    if set(given) - set(names) or set(required) - set(given):
+        raise ValueError(f"{cls.__name__} has the fields {names}, the config gives {sorted(given)}")
     if cls is Selected:
         for key in ("where", "exclude"):
-            fields[key] = None if fields[key] is None else selector_from_config(fields[key])
-        return Selected(from_config(fields["penalty"]), fields["where"], fields["exclude"])
-    return cls(**{key: _read(value) for key, value in fields.items()})
+            given[key] = None if given[key] is None else selector_from_config(given[key])
+        return Selected(from_config(given["penalty"]), given["where"], given["exclude"])
+    return cls(**{key: _read(value) for key, value in given.items()})
 
 
 def _read(value: Any) -> Any:

@@ -13,19 +13,14 @@ def static(default: Any = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"static": True})
 
 
-def fields_of(penalty: Any) -> tuple[dataclasses.Field, ...]:
-    """The fields of a penalty, or of its class: each subclass of Penalty is made a dataclass."""
-    return dataclasses.fields(penalty)
-
-
 def strength_names(penalty: Any) -> tuple[str, ...]:
     """The names of the fields of a penalty, or of its class, that are strengths."""
-    return tuple(f.name for f in fields_of(penalty) if not f.metadata.get("static"))
+    return tuple(f.name for f in dataclasses.fields(penalty) if not f.metadata.get("static"))
 
 
 def static_names(penalty: Any) -> tuple[str, ...]:
     """The names of the fields of a penalty, or of its class, that are no strengths."""
-    return tuple(f.name for f in fields_of(penalty) if f.metadata.get("static"))
+    return tuple(f.name for f in dataclasses.fields(penalty) if f.metadata.get("static"))
 
 
 def register(cls: type) -> None:

@@ -81,8 +81,8 @@ class GroupLasso(SettlingPenalty):
         if number.ndim and any(number.shape[axis] != 1 for axis in self._within(w)):
             raise ValueError(
                 f"the {name} of shape {number.shape} varies within the groups of "
-                f"GroupLasso(axis={self.axis}) on a leaf of shape {w.shape}: give one number for each group, with length 1 along the "
-                "axes within it"
+                f"GroupLasso(axis={self.axis}) on a leaf of shape {w.shape}: give one "
+                "number for each group, with length 1 along the axes within it"
             )
         return number
 

@@ -12,7 +12,7 @@ from jax import Array
 from jax.core import Tracer
 
 from penalties import _apply
-from penalties._fields import fields_of, register, static, static_names, strength_names
+from penalties._fields import register, static, static_names, strength_names
 from penalties._selection import Selector, Where, selector
 from penalties._strengths import checked, checked_factor
 
@@ -54,6 +54,7 @@ class Penalty(abc.ABC):
     10.7...
     """
 
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field]]
     order: ClassVar[Order] = Order.ALONE
 
     # NumPy scalars leave `np.float64(2) * penalty` to `__rmul__`.
@@ -179,10 +180,12 @@ class Penalty(abc.ABC):
         Raises:
             TypeError: a selection by a function or an nnx filter, which no dict can hold.
         """
-        return {"name": type(self).__name__} | {f.name: plain(getattr(self, f.name)) for f in fields_of(self)}
+        return {"name": type(self).__name__} | {
+            f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)
+        }
 
     def __repr__(self) -> str:
-        fields = fields_of(self)
+        fields = dataclasses.fields(self)
         shown = ", ".join(
             _shown(getattr(self, f.name)) if len(fields) == 1 else f"{f.name}={_shown(getattr(self, f.name))}"
             for f in fields
