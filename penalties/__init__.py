@@ -7,8 +7,10 @@ from penalties._config import from_config
 from penalties._elementwise import L1, L2, ElasticNet
 from penalties._fields import static
 from penalties._groups import GroupLasso
+from penalties._penalized import keep_zeros, penalized
 from penalties._penalty import Penalty, SettlingPenalty
 from penalties._selection import kernels
+from penalties._transforms import add_penalty, proximal
 from penalties.functional import elastic_net, group_lasso, l1, l2
 
 __version__ = _version("penalties")
@@ -20,12 +22,16 @@ __all__ = [
     "GroupLasso",
     "Penalty",
     "SettlingPenalty",
+    "add_penalty",
     "elastic_net",
     "from_config",
     "functional",
     "group_lasso",
+    "keep_zeros",
     "kernels",
     "l1",
     "l2",
+    "penalized",
+    "proximal",
     "static",
 ]

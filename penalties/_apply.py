@@ -179,6 +179,11 @@ def _settle(penalty: Penalty, params: Any, moved: Any, direction: Any) -> dict[i
     }
 
 
+def check(penalty: Penalty, params: Any) -> None:
+    """Raises what calling the penalty on these params would raise."""
+    bind(penalty, leaves_with_paths(Opened(params).tree))
+
+
 def join_leaves(params: Any, other: Any, name: str) -> list[tuple[Leaf, Leaf]]:
     """(leaf of params, leaf of other) for each leaf of `other`, joined by path.
 

@@ -49,9 +49,8 @@ def _checked_leaf(x: Any, name: str) -> Any:
         raise TypeError(f"{name} has dtype {x.dtype}: expected a real number ≥ 0")
     if x.ndim == 0:
         # The shortest decimal that is this number in its own dtype: 0.1, not 0.10000000149.
-        return _checked_number(
-            float(str(np.asarray(x, np.float64 if x.dtype == np.float64 else np.float32))), name
-        )
+        number = float(x)
+        return _checked_number(number if x.dtype == np.float64 else float(str(np.float32(number))), name)
     # Never through NumPy: the array may be spread over processes.
     with jax.ensure_compile_time_eval():
         wrong = bool(jnp.any(~(jnp.isfinite(x) & (x >= 0))))

@@ -4,13 +4,11 @@ import functools
 from typing import Any
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
 from penalties._leaf_paths import NotAnArray, is_jittable
-
-_ARRAY = type(np.zeros(())), type(np.float32(0)), float
 
 
 class Opened:
@@ -25,16 +23,18 @@ class Opened:
         if isinstance(params, nnx.Module) or _holds_module(jax.tree.structure(params)):
             self._graph, params = nnx.split(params)
         self._leaves, self._treedef = jax.tree.flatten(params)
-        if all(map(is_jittable, self._leaves)):
-            self.tree = params
-        else:
-            marked = [x if is_jittable(x) else NotAnArray(x) for x in self._leaves]
-            self.tree = self._treedef.unflatten(marked)
+        self.tree = self._treedef.unflatten(map(_as_array, self._leaves))
 
     def with_leaves(self, new: dict[int, Array]) -> Any:
         """The tree as it was, but for the leaves at these positions: all others are the same objects."""
         tree = self._treedef.unflatten([new.get(i, x) for i, x in enumerate(self._leaves)])
         return tree if self._graph is None else nnx.merge(self._graph, tree)
+
+
+def _as_array(leaf: Any) -> Any:
+    if isinstance(leaf, jax.Array):
+        return leaf
+    return jnp.asarray(leaf) if is_jittable(leaf) else NotAnArray(leaf)
 
 
 @functools.lru_cache(maxsize=1024)
