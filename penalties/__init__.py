@@ -7,6 +7,7 @@ from penalties._config import from_config
 from penalties._elementwise import L1, L2, ElasticNet
 from penalties._fields import static
 from penalties._groups import GroupLasso
+from penalties._optimality import optimality
 from penalties._penalized import keep_zeros, penalized
 from penalties._penalty import Penalty, SettlingPenalty
 from penalties._selection import kernels
@@ -31,6 +32,7 @@ __all__ = [
     "kernels",
     "l1",
     "l2",
+    "optimality",
     "penalized",
     "proximal",
     "static",
