@@ -1,0 +1,272 @@
+"""Keras regularizers: an adapter for any penalty, and drop-ins for those of `keras.regularizers`.
+
+The drop-ins take the arguments of their namesakes and give the same numbers, except where Keras is
+not right:
+
+============================== ================================= ================================
+what                           keras.regularizers                penalties.keras
+============================== ================================= ================================
+strengths                      Python floats and ints only       NumPy and JAX scalars as well
+strengths that are no numbers  ValueError                        TypeError (negative: ValueError)
+`L1(0.1).get_config()`         0.10000000149                     0.1
+gradient of L1 at 0            +1 on JAX, 0 on torch             0
+float16 weights                sums in float16, may be inf       sums in float32
+a small strength in float16    rounds to 0                       kept in float32
+the penalty's dtype            that of the weights               float32 (float64 for float64)
+a zero strength, a huge weight 0·inf = NaN in a mixed L1L2       0
+OrthogonalRegularizer of 1 row NaN                               0
+its gradient at a zero row     depends on the epsilon, to 1e7    0
+complex weights, integers      as the operations happen to do    by modulus; TypeError
+============================== ================================= ================================
+
+Pass objects, not strings: `kernel_regularizer="L1"` is Keras's own class. On other backends than
+JAX the four drop-ins are computed by their namesakes; `Regularizer` says that it needs JAX.
+"""
+
+from typing import Any, final
+
+import jax.numpy as jnp
+import keras
+from jax import Array
+
+import penalties
+from penalties import Penalty, static
+from penalties._numbers import modulus, norm, ratio
+from penalties._penalty import plain
+from penalties._strengths import Strength
+from penalties.keras._backend import on_jax, require_jax
+
+
+@keras.saving.register_keras_serializable("penalties")
+class Regularizer(keras.Regularizer):
+    """Any penalty as a Keras regularizer: R(x) of the weight (or output) it is given.
+
+    Args:
+        penalty: a Penalty without a selection: in Keras the argument it is passed as
+            (`kernel_regularizer=`, ...) says which weight it is for. To choose weights of a model
+            by their paths, use `penalties.keras.attach`.
+
+    Calling it returns a scalar, float32 (float64 for float64 weights) whatever the dtype of x.
+
+    Raises:
+        TypeError: `penalty` is not a Penalty.
+        ValueError: it has a selection (`.on(...)`).
+        RuntimeError: when called, if Keras does not run on JAX.
+
+    >>> import keras, penalties
+    >>> regularizer = penalties.keras.Regularizer(penalties.GroupLasso(0.5))
+    >>> layer = keras.layers.Dense(2, kernel_initializer="ones", kernel_regularizer=regularizer)
+    >>> layer.build((None, 4))
+    >>> float(layer.losses[0])  # 0.5 · 2 groups · √4 · ‖(1, 1, 1, 1)‖
+    4.0
+    """
+
+    def __init__(self, penalty: Penalty):
+        if not isinstance(penalty, Penalty):
+            raise TypeError(
+                f"Regularizer got {penalty!r} of type {type(penalty).__name__}: expected a Penalty, such "
+                "as penalties.L1(1e-4); for strengths there are L1, L2 and L1L2 in penalties.keras"
+            )
+        if any(selections for _, selections in penalty.atoms()):
+            raise ValueError(
+                f"{penalty!r} has a selection, but a Keras regularizer sees one weight and no path: pass "
+                "the penalty without `.on(...)` to the layer's kernel_regularizer=, or use "
+                "`penalties.keras.attach(penalty, model)`"
+            )
+        self._penalty = penalty
+        # Set by StrengthSchedule: a variable in the model's state, so that a new value is no new compile.
+        self._factor: keras.Variable | None = None
+
+    @property
+    def penalty(self) -> Penalty:
+        """The penalty, with the strengths it was made with."""
+        return self._penalty
+
+    def __call__(self, x: Any) -> Any:
+        if not on_jax():
+            return self._elsewhere(x)
+        # Outside a stateless scope Keras passes its own Variable, which jax.numpy does not take.
+        x = keras.ops.convert_to_tensor(x)
+        if self._factor is None:
+            return self._penalty(x)
+        return (self._penalty * self._factor.value)(x)
+
+    def _elsewhere(self, x: Any) -> Any:
+        """R(x) on other backends than JAX."""
+        del x
+        require_jax(f"penalties.keras.{type(self).__name__}")
+
+    def get_config(self) -> dict[str, Any]:
+        """A dict of plain Python numbers, strings and lists."""
+        return {"penalty": self._penalty.to_config()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Regularizer":
+        """The regularizer that `get_config` described."""
+        return cls(penalties.from_config(config["penalty"]))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy belongs to no model: it does not follow the schedule of the original's.
+        return self.__dict__ | {"_factor": None}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._penalty!r})"
+
+
+class _DropIn(Regularizer):
+    """A regularizer with the arguments of its namesake in `keras.regularizers`."""
+
+    def _elsewhere(self, x: Any) -> Any:
+        return getattr(keras.regularizers, type(self).__name__)(**self.get_config())(x)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Regularizer":
+        """The regularizer that `get_config` described."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
+
+
+@final
+@keras.saving.register_keras_serializable("penalties")
+class L1(_DropIn):
+    """l1 · Σ|x|, as `keras.regularizers.L1`; the gradient at 0 is 0.
+
+    Args:
+        l1: strength ≥ 0, a number or an array that broadcasts to the weight.
+
+    >>> import keras, penalties.keras
+    >>> float(penalties.keras.L1(0.5)(keras.ops.ones((2, 3))))
+    3.0
+    """
+
+    def __init__(self, l1: Strength = 0.01):
+        super().__init__(penalties.L1(0.01 if l1 is None else l1))
+
+    @property
+    def l1(self) -> Strength:
+        """The strength of Σ|x|."""
+        return self._penalty.strength  # type: ignore[attr-defined]
+
+    def get_config(self) -> dict[str, Any]:
+        """{"l1": the strength}."""
+        return {"l1": plain(self.l1)}
+
+
+@final
+@keras.saving.register_keras_serializable("penalties")
+class L2(_DropIn):
+    """l2 · Σx² (no ½), as `keras.regularizers.L2`.
+
+    Args:
+        l2: strength ≥ 0, a number or an array that broadcasts to the weight.
+
+    >>> import keras, penalties.keras
+    >>> float(penalties.keras.L2(0.5)(2 * keras.ops.ones((2, 3))))
+    12.0
+    """
+
+    def __init__(self, l2: Strength = 0.01):
+        super().__init__(penalties.L2(0.01 if l2 is None else l2))
+
+    @property
+    def l2(self) -> Strength:
+        """The strength of Σx²."""
+        return self._penalty.strength  # type: ignore[attr-defined]
+
+    def get_config(self) -> dict[str, Any]:
+        """{"l2": the strength}."""
+        return {"l2": plain(self.l2)}
+
+
+@final
+@keras.saving.register_keras_serializable("penalties")
+class L1L2(_DropIn):
+    """l1 · Σ|x| + l2 · Σx², as `keras.regularizers.L1L2`; the gradient at 0 is 0.
+
+    Args:
+        l1: strength of Σ|x|, ≥ 0, a number or an array that broadcasts to the weight.
+        l2: strength of Σx², likewise.
+
+    >>> import keras, penalties.keras
+    >>> float(penalties.keras.L1L2(l1=0.5, l2=0.25)(2 * keras.ops.ones((2, 3))))
+    12.0
+    """
+
+    def __init__(self, l1: Strength = 0.0, l2: Strength = 0.0):
+        super().__init__(penalties.ElasticNet(0.0 if l1 is None else l1, 0.0 if l2 is None else l2))
+
+    @property
+    def l1(self) -> Strength:
+        """The strength of Σ|x|."""
+        return self._penalty.l1  # type: ignore[attr-defined]
+
+    @property
+    def l2(self) -> Strength:
+        """The strength of Σx²."""
+        return self._penalty.l2  # type: ignore[attr-defined]
+
+    def get_config(self) -> dict[str, Any]:
+        """{"l1": ..., "l2": ...}."""
+        return {"l1": plain(self.l1), "l2": plain(self.l2)}
+
+
+@final
+@keras.saving.register_keras_serializable("penalties")
+class OrthogonalRegularizer(_DropIn):
+    """factor · mean over pairs i < j of |cos(xᵢ, xⱼ)|, as `keras.regularizers.OrthogonalRegularizer`.
+
+    Args:
+        factor: strength ≥ 0, a number.
+        mode: "rows" or "columns" of the matrix: what is made orthogonal.
+
+    Raises:
+        ValueError: another mode; when called, if x is not a matrix.
+
+    >>> import keras, penalties.keras
+    >>> x = keras.ops.array([[1.0, 0.0], [3.0, 4.0]])
+    >>> round(float(penalties.keras.OrthogonalRegularizer(1.0)(x)), 4)
+    0.6
+    """
+
+    def __init__(self, factor: Strength = 0.01, mode: str = "rows"):
+        if mode not in ("rows", "columns"):
+            raise ValueError(f'mode is {mode!r}: expected "rows" or "columns"')
+        super().__init__(_MeanCosine(factor, mode))
+
+    @property
+    def factor(self) -> Strength:
+        """The strength."""
+        return self._penalty.strength  # type: ignore[attr-defined]
+
+    @property
+    def mode(self) -> str:
+        """"rows" or "columns"."""
+        return self._penalty.mode  # type: ignore[attr-defined]
+
+    def get_config(self) -> dict[str, Any]:
+        """{"factor": ..., "mode": ...}."""
+        return {"factor": plain(self.factor), "mode": self.mode}
+
+
+@final
+class _MeanCosine(Penalty):
+    """strength · mean over pairs i < j of |cos(wᵢ, wⱼ)|; a zero row has cosine 0, and gradient 0."""
+
+    strength: Strength
+    mode: str = static("rows")
+
+    def value_at(self, w: Array) -> Array:
+        if w.ndim != 2:
+            raise ValueError(
+                f"OrthogonalRegularizer got an array of shape {w.shape}: expected a matrix (rank 2)"
+            )
+        rows = w if self.mode == "rows" else w.T
+        units = ratio(rows, norm(rows, (1,)))
+        cosines = modulus(units @ units.T) * (1 - jnp.eye(len(rows), dtype=units.dtype))
+        # Each pair stands twice in the matrix. One row alone is in no pair.
+        return self.strength * jnp.sum(cosines) / max(len(rows) * (len(rows) - 1), 1)
+
+    def prox_at(self, v: Array, step: Array) -> Array:
+        raise TypeError("OrthogonalRegularizer has no prox in closed form: use it in a loss")
