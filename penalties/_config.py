@@ -46,9 +46,10 @@ def from_config(config: Mapping[str, Any]) -> Penalty:
 
 def _read(value: Any) -> Any:
     if isinstance(value, Mapping):
-        if "name" in value:
+        # A tree of strengths may have leaves of these names, too; they are numbers.
+        if isinstance(value.get("name"), str):
             return from_config(value)
-        if set(value) == {"array"}:
+        if set(value) == {"array"} and isinstance(value["array"], (list, tuple)):
             return jnp.asarray(value["array"])
         return {key: _read(x) for key, x in value.items()}
     if isinstance(value, (list, tuple)):

@@ -327,7 +327,8 @@ def plain(value: Any) -> Any:
         return [plain(x) for x in value]
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
         # float32 by its shortest decimal: 0.1, not 0.10000000149.
-        shortest = np.vectorize(lambda x: float(str(x)), otypes=[float])(np.asarray(value))
+        array = np.asarray(value)
+        shortest = np.array([float(str(x)) for x in array.ravel()]).reshape(array.shape)
         return {"array": shortest.tolist()} if value.ndim else float(shortest)
     return value
 
