@@ -10,7 +10,9 @@ from penalties._groups import GroupLasso
 from penalties._optimality import optimality
 from penalties._penalized import keep_zeros, penalized
 from penalties._penalty import Penalty, SettlingPenalty
+from penalties._report import describe
 from penalties._selection import kernels
+from penalties._sparsity import sparsity
 from penalties._transforms import add_penalty, proximal
 from penalties.functional import elastic_net, group_lasso, l1, l2
 
@@ -24,6 +26,7 @@ __all__ = [
     "Penalty",
     "SettlingPenalty",
     "add_penalty",
+    "describe",
     "elastic_net",
     "from_config",
     "functional",
@@ -35,5 +38,6 @@ __all__ = [
     "optimality",
     "penalized",
     "proximal",
+    "sparsity",
     "static",
 ]

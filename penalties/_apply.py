@@ -50,17 +50,18 @@ def bind(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Penalty | None]:
     """For each leaf its penalty, strengths filled in for that leaf; None where there is none."""
     bound: list[list[Penalty]] = [[] for _ in leaves]
     for atom, selections in penalty.atoms():
-        chosen = _chosen(leaves, selections)
+        chosen = positions(leaves, selections)
         at = _binder(atom, leaves)
         for i in chosen:
             bound[i].append(at(leaves[i]))
     return [functools.reduce(operator.add, atoms) if atoms else None for atoms in bound]
 
 
-def _chosen(leaves: Sequence[Leaf], selections: Sequence[Selected]) -> list[int]:
+def positions(leaves: Sequence[Leaf], selections: Sequence[Selected]) -> list[int]:
+    """Where the leaves stand that a penalty with these selections around it counts."""
     candidates = [i for i, leaf in enumerate(leaves) if leaf.trainable]
     if not selections:
-        chosen = [i for i in candidates if _is_inexact(leaves[i])]
+        chosen = [i for i in candidates if is_inexact(leaves[i])]
         if candidates and not chosen:
             raise TypeError(
                 "no leaf has a floating or complex dtype, so there is nothing to penalize: "
@@ -78,7 +79,7 @@ def _chosen(leaves: Sequence[Leaf], selections: Sequence[Selected]) -> list[int]
     if not chosen:
         raise nothing_selected("".join(f".on({s.selection()})" for s in selections), asked)
     for i in chosen:
-        if not _is_inexact(leaves[i]):
+        if not is_inexact(leaves[i]):
             raise TypeError(
                 f"the selected leaf {leaves[i].path!r} is {_kind(leaves[i])}: only floating and complex "
                 "arrays can be penalized; leave it out with `.on(..., exclude=...)`"
@@ -86,7 +87,8 @@ def _chosen(leaves: Sequence[Leaf], selections: Sequence[Selected]) -> list[int]
     return chosen
 
 
-def _is_inexact(leaf: Leaf) -> bool:
+def is_inexact(leaf: Leaf) -> bool:
+    """Whether a leaf is of a floating or complex dtype, as all that is penalized must be."""
     return not isinstance(leaf.value, NotAnArray) and jnp.issubdtype(leaf.value.dtype, jnp.inexact)
 
 
@@ -136,13 +138,18 @@ def _settle_at(penalty: Any, w: Array, moved: Array, direction: Array) -> Array:
     return penalty.settle_at(widen(w), widen(moved), direction, direction).astype(moved.dtype)
 
 
+def leaf_values(penalty: Penalty, leaves: Sequence[Leaf]) -> dict[int, Array]:
+    """R of each leaf that is penalized, by the leaf's position; to be called inside jit."""
+    return {
+        i: _value_at(p, leaf.value)
+        for i, (p, leaf) in enumerate(zip(bind(penalty, leaves), leaves, strict=True))
+        if p is not None
+    }
+
+
 @jax.jit
 def _value(penalty: Penalty, tree: Any) -> Array:
-    leaves = leaves_with_paths(tree)
-    bound = bind(penalty, leaves)
-    return sum_scalars(
-        [_value_at(p, leaf.value) for p, leaf in zip(bound, leaves, strict=True) if p is not None]
-    )
+    return sum_scalars(list(leaf_values(penalty, leaves_with_paths(tree)).values()))
 
 
 @jax.jit

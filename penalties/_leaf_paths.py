@@ -82,8 +82,11 @@ def leaves_with_paths(tree: Any) -> list[Leaf]:
             trainable = trainable and id(box) not in seen  # tied weights count once
             seen.add(id(box))
         owner = _owner(tree, key_path)
-        values = [box] if isinstance(box, NotAnArray) else jax.tree.leaves(box)
-        leaves += [Leaf(path, v, trainable, box if is_variable else None, owner) for v in values]
+        values = [((), box)] if isinstance(box, NotAnArray) else jax.tree_util.tree_flatten_with_path(box)[0]
+        for inner, value in values:
+            # A box is not seen in the path, but a tree within a box is: `Param({"a": ..., "b": ...})`.
+            full = path if len(values) == 1 else f"{path}/{join(inner[1:])}".lstrip("/")
+            leaves.append(Leaf(full, value, trainable, box if is_variable else None, owner))
     return leaves
 
 

@@ -109,9 +109,13 @@ class PerLeaf:
                         f"leaves are {[leaf.path for leaf in leaves][:20]}"
                     )
 
+    def part(self, leaf: Leaf) -> Any:
+        """This leaf's part, as it was given."""
+        return by_prefix(self._lookup, leaf.path, self._name) if self._is_tree else self._value
+
     def at(self, leaf: Leaf) -> Array:
         """This leaf's part, a scalar or an array of the leaf's rank, in the leaf's accumulator dtype."""
-        value = by_prefix(self._lookup, leaf.path, self._name) if self._is_tree else self._value
+        value = self.part(leaf)
         dtype = accumulator(leaf.value.dtype)
         if value.dtype != dtype:
             value = value.astype(dtype)
