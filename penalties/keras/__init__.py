@@ -13,6 +13,20 @@ except ModuleNotFoundError as error:
         'penalties.keras needs Keras 3, which is not installed: pip install "penalties[keras]"', name="keras"
     ) from error
 
+from penalties.keras.attach import attach
+from penalties.keras.logger import SparsityLogger
+from penalties.keras.optimizer import Penalized
 from penalties.keras.regularizers import L1, L1L2, L2, OrthogonalRegularizer, Regularizer
+from penalties.keras.schedules import StrengthSchedule
 
-__all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer"]
+__all__ = [
+    "L1",
+    "L1L2",
+    "L2",
+    "OrthogonalRegularizer",
+    "Penalized",
+    "Regularizer",
+    "SparsityLogger",
+    "StrengthSchedule",
+    "attach",
+]

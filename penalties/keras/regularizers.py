@@ -83,6 +83,7 @@ class Regularizer(keras.Regularizer):
         return self._penalty
 
     def __call__(self, x: Any) -> Any:
+        """R(x), a scalar, float32 (float64 if x is)."""
         if not on_jax():
             return self._elsewhere(x)
         # Outside a stateless scope Keras passes its own Variable, which jax.numpy does not take.
@@ -242,7 +243,7 @@ class OrthogonalRegularizer(_DropIn):
 
     @property
     def mode(self) -> str:
-        """"rows" or "columns"."""
+        """ "rows" or "columns"."""
         return self._penalty.mode  # type: ignore[attr-defined]
 
     def get_config(self) -> dict[str, Any]:

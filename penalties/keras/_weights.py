@@ -1,0 +1,37 @@
+"""The weights of a Keras model as leaves that a penalty can select, by their Keras paths."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+
+from penalties import _apply
+from penalties._leaf_paths import Leaf
+from penalties._penalty import Penalty
+
+
+def bind(penalty: Penalty, variables: Sequence[Any]) -> list[Penalty | None]:
+    """For each variable its penalty, strengths filled in for it; None where there is none.
+
+    Raises what a selection that matches nothing raises. Needs no values, so that it also works on
+    other backends than JAX.
+    """
+    # A build may happen while something is traced; strengths are constants all the same.
+    with jax.ensure_compile_time_eval():
+        return _apply.bind(penalty, [_leaf(variable) for variable in variables])
+
+
+def _leaf(variable: Any) -> Leaf:
+    dtype = jnp.dtype(keras.backend.standardize_dtype(variable.dtype))
+    # float8 training stores scales in "trainable" variables that are overwritten, not trained.
+    trainable = variable.trainable and not variable.overwrite_with_gradient
+    return Leaf(variable.path, jax.ShapeDtypeStruct(tuple(variable.shape), dtype), trainable, None, "")
+
+
+def regularizers_of(model: Any) -> list[Any]:
+    """All regularizers of a model's trainable weights and of its layers' outputs, each once."""
+    found = [variable.regularizer for variable in model.trainable_variables]
+    found += [layer.activity_regularizer for layer in model._flatten_layers()]
+    return list({id(regularizer): regularizer for regularizer in found if regularizer is not None}.values())
