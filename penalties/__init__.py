@@ -9,7 +9,7 @@ from penalties._fields import static
 from penalties._groups import GroupLasso
 from penalties._optimality import optimality
 from penalties._penalized import keep_zeros, penalized
-from penalties._penalty import Penalty, SettlingPenalty
+from penalties._penalty import Average, Penalty, SettlingPenalty
 from penalties._report import describe
 from penalties._selection import kernels
 from penalties._sparsity import sparsity
@@ -21,6 +21,7 @@ __version__ = _version("penalties")
 __all__ = [
     "L1",
     "L2",
+    "Average",
     "ElasticNet",
     "GroupLasso",
     "Penalty",

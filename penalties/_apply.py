@@ -134,8 +134,7 @@ def _subgradient_at(penalty: Any, w: Array, gradient: Array) -> Array:
 
 @jax.jit
 def _settle_at(penalty: Any, w: Array, moved: Array, direction: Array) -> Array:
-    direction = widen(direction)
-    return penalty.settle_at(widen(w), widen(moved), direction, direction).astype(moved.dtype)
+    return penalty.settle_at(widen(w), widen(moved), widen(direction), None).astype(moved.dtype)
 
 
 def leaf_values(penalty: Penalty, leaves: Sequence[Leaf]) -> dict[int, Array]:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from penalties._numbers import modulus, ratio, scaled_square
-from penalties._penalty import Order, Penalty, SettlingPenalty
+from penalties._penalty import Average, Order, Penalty, SettlingPenalty
 from penalties._strengths import Strength
 
 
@@ -60,7 +60,7 @@ class L1(SettlingPenalty):
         at_zero = soft_threshold(average, self.strength)
         return jnp.where(w == 0, at_zero, gradient + self.strength * jnp.sign(w))
 
-    def settle_at(self, w: Array, moved: Array, direction: Array, average: Array) -> Array:
+    def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
         # ≤ and not "not >": NaN is kept, not taken for a crossing.
         crossed = jnp.real(moved * jnp.conj(_side(w, direction))) <= 0
         return jnp.where(crossed, jnp.zeros_like(moved), moved)
@@ -101,7 +101,7 @@ class L2(SettlingPenalty):
     def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
         return gradient + 2 * self.strength * w
 
-    def settle_at(self, w: Array, moved: Array, direction: Array, average: Array) -> Array:
+    def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
         return moved
 
 
@@ -139,7 +139,7 @@ class ElasticNet(SettlingPenalty):
     def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
         return L1(self.l1).subgradient_at(w, gradient, average) + 2 * self.l2 * w
 
-    def settle_at(self, w: Array, moved: Array, direction: Array, average: Array) -> Array:
+    def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
         return L1(self.l1).settle_at(w, moved, direction, average)
 
     def parts(self) -> tuple[Penalty, ...]:

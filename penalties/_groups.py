@@ -6,8 +6,9 @@ from typing import final
 import jax.numpy as jnp
 from jax import Array
 
+from penalties._fields import static
 from penalties._numbers import norm, ratio
-from penalties._penalty import Order, SettlingPenalty, static
+from penalties._penalty import Average, Order, SettlingPenalty
 from penalties._strengths import Strength
 
 
@@ -53,12 +54,27 @@ class GroupLasso(SettlingPenalty):
         at_zero = block_soft_threshold(average, threshold, within)
         return jnp.where(size == 0, at_zero, gradient + threshold * ratio(w, size))
 
-    def settle_at(self, w: Array, moved: Array, direction: Array, average: Array) -> Array:
+    def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
         within = self._within(w)
         size = norm(w, within)
         side = jnp.where(size == 0, -direction, w)
-        crossed = jnp.sum(jnp.real(moved * jnp.conj(side)), within, keepdims=True) <= 0
-        return jnp.where(crossed, jnp.zeros_like(moved), moved)
+        zero = jnp.sum(jnp.real(moved * jnp.conj(side)), within, keepdims=True) <= 0
+        if average is not None:
+            zero |= (size > 0) & self._reaches_zero(w, moved - w, direction, average)
+        return jnp.where(zero, jnp.zeros_like(moved), moved)
+
+    def _reaches_zero(self, w: Array, update: Array, direction: Array, average: Average) -> Array:
+        """Whether zero is a prox-gradient step away, one as long as the average has been gathering.
+
+        A noisy group shrinks without ever turning round. The step the optimizer has just made, s =
+        ‖update‖ / max(‖direction‖, λ) for each unit of gradient, taken for the 1/weight steps that
+        the average ḡ stands for, lands at zero if ‖w‖ + (s/weight)·‖ḡ‖ < (s/weight)·λ. At a nonzero
+        stationary point ‖ḡ‖ = λ, and it never does.
+        """
+        within, threshold = self._within(w), self._threshold(w)
+        gained = threshold - norm(average.gradient, within)
+        per_gradient = jnp.maximum(norm(direction, within), threshold)
+        return norm(w, within) * per_gradient * average.weight < norm(update, within) * gained
 
     def _within(self, w: Array) -> tuple[int, ...]:
         """The axes of w that are within a group."""

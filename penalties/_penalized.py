@@ -63,6 +63,10 @@ def penalized(
     3. the optimizer makes its step from that, with its own momentum, scaling and schedule;
     4. a weight that would change sign, or leave zero on the wrong side, becomes exactly 0.
 
+    For groups (`GroupLasso`) the same with ‖·‖ for |·|: the group becomes 0 that would leave the
+    half-space it is in, and the one which zero is within reach of (`GroupLasso.settle_at`), since under
+    noise a group shrinks without ever turning round.
+
     No learning rate is asked for and no optimizer's state is read, so that any optimizer serves,
     chains, masks, schedules and accumulation included.
 
@@ -139,9 +143,8 @@ def penalized(
 
         def settle(bound, leaf, update):
             direction = directions_at[leaf.path]
-            return _settling.settled(
-                bound, leaf.value, update.value, direction, averages.at(leaf.path, direction)
-            )
+            average = averages.at(leaf.path, direction)
+            return _settling.settled(bound, leaf.value, update.value, direction, average, weight)
 
         def settled(steps):
             return map_bound(settle, current, params, steps)

@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import enum
 from collections.abc import Iterator
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
 
 import jax
 import numpy as np
@@ -33,6 +33,16 @@ class Order(enum.IntEnum):
     ALONE = 3
 
 
+class Average(NamedTuple):
+    """A running average of the gradient of one array, and the weight of the newest one in it.
+
+    It has gathered for about 1/weight steps.
+    """
+
+    gradient: Array
+    weight: Array
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(static, dataclasses.field))
 class Penalty(abc.ABC):
     """A penalty R: calling it on params is R(params); `.prox(params, step)` is its prox.
@@ -50,8 +60,8 @@ class Penalty(abc.ABC):
     ...     def prox_at(self, v, step):
     ...         raise NotImplementedError("no closed form")
     >>> penalty = Quartic(0.5) + Quartic(0.1).on("a")
-    >>> float(penalty({"a": jnp.array([1.0, 2.0]), "b": jnp.array([1.0])}))
-    10.7...
+    >>> round(float(penalty({"a": jnp.array([1.0, 2.0]), "b": jnp.array([1.0])})), 4)
+    10.7
     """
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field]]
@@ -207,10 +217,11 @@ class SettlingPenalty(Penalty, abc.ABC):
         """The element of gradient + ∂R(w) of least norm; where w is at a kink, of average + ∂R(w)."""
 
     @abc.abstractmethod
-    def settle_at(self, w: Array, moved: Array, direction: Array, average: Array) -> Array:
+    def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
         """`moved`, with exact zeros where the step from w crossed a kink.
 
-        `direction` is what the optimizer was fed, `average` the average gradient of the loss.
+        `direction` is what the optimizer was fed. `average` is of the gradient of the loss; without
+        one (None), only what crossed settles.
         """
 
 
@@ -256,10 +267,13 @@ class Sum(SettlingPenalty):
             )
         return gradient
 
-    def settle_at(self, w: Array, moved: Array, direction: Array, average: Array) -> Array:
+    def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
         for part in self._in_order():
             moved = part.settle_at(w, moved, direction, average)  # type: ignore[attr-defined]
-            average = part.subgradient_at(w, average, average)  # type: ignore[attr-defined]
+            if average is not None:
+                gradient = average.gradient
+                gradient = part.subgradient_at(w, gradient, gradient)  # type: ignore[attr-defined]
+                average = average._replace(gradient=gradient)
         return moved
 
     def _in_order(self) -> list[Penalty]:
@@ -294,7 +308,7 @@ class Selected(SettlingPenalty):
     def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
         return self.penalty.subgradient_at(w, gradient, average)  # type: ignore[attr-defined]
 
-    def settle_at(self, w: Array, moved: Array, direction: Array, average: Array) -> Array:
+    def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
         return self.penalty.settle_at(w, moved, direction, average)  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
@@ -366,7 +380,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, (jax.Array, np.ndarray)) and value.ndim:
         return f"{value.dtype}[{','.join(map(str, value.shape))}]"
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
-        return str(value)
+        return str(plain(value))
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k!r}: {_shown(v)}" for k, v in value.items()) + "}"
     return repr(value)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from penalties._numbers import widen
+from penalties._penalty import Average
 
 
 @jax.jit
@@ -38,14 +39,15 @@ def direction(penalty: Any, w: Array, gradient: Array, average: Array) -> Array:
 
 
 @jax.jit
-def settled(penalty: Any, w: Array, update: Array, direction: Array, average: Array) -> Array:
+def settled(penalty: Any, w: Array, update: Array, direction: Array, average: Array, weight: Array) -> Array:
     """The update, or exactly −w where the step w + update crossed a kink.
 
     In the wider of the dtypes of w and update: −w must be exact for w + (−w) to be 0.
     """
     wide = widen(w)
     moved = wide + widen(update).astype(wide.dtype)
-    new = penalty.settle_at(wide, moved, widen(direction), widen(average))
+    seen = Average(widen(average), weight.astype(wide.real.dtype))
+    new = penalty.settle_at(wide, moved, widen(direction), seen)
     dtype = jnp.promote_types(w.dtype, update.dtype)
     return jnp.where(new == moved, update.astype(dtype), (new - wide).astype(dtype))
 

@@ -1,6 +1,7 @@
 """Trees as jit takes them, and back again as the user gave them."""
 
 import functools
+import sys
 from typing import Any
 
 import jax
@@ -14,13 +15,16 @@ from penalties._leaf_paths import NotAnArray, is_jittable
 class Opened:
     """A tree of parameters taken apart, so that some of its leaves can be replaced.
 
-    NNX modules are opened into their state, in which tied weights stand once; leaves that jit does
-    not take are marked by `NotAnArray`.
+    NNX modules are opened into their state, in which tied weights stand once, Keras models into a
+    dict of their trainable weights by Keras path; leaves that jit does not take are marked by
+    `NotAnArray`.
     """
 
     def __init__(self, params: Any):
         self._graph = None
-        if isinstance(params, nnx.Module) or _holds_module(jax.tree.structure(params)):
+        if _is_keras(params):
+            params = _keras_weights(params)
+        elif isinstance(params, nnx.Module) or _holds_module(jax.tree.structure(params)):
             self._graph, params = nnx.split(params)
         self._leaves, self._treedef = jax.tree.flatten(params)
         self.tree = self._treedef.unflatten(map(_as_array, self._leaves))
@@ -29,6 +33,22 @@ class Opened:
         """The tree as it was, but for the leaves at these positions: all others are the same objects."""
         tree = self._treedef.unflatten([new.get(i, x) for i, x in enumerate(self._leaves)])
         return tree if self._graph is None else nnx.merge(self._graph, tree)
+
+
+def _is_keras(params: Any) -> bool:
+    # Not imported here: where there is a Keras model, there is Keras already. Keras 2 has no keras.Layer.
+    return isinstance(params, getattr(sys.modules.get("keras"), "Layer", ()))
+
+
+def _keras_weights(model: Any) -> dict[str, Any]:
+    weights = {}
+    for variable in model.trainable_variables:
+        path = variable.path
+        while path in weights:  # Keras lets two layers have one name
+            path += "_"
+        # Backends other than JAX have arrays of their own.
+        weights[path] = variable.value if isinstance(variable.value, jax.Array) else variable.numpy()
+    return weights
 
 
 def _as_array(leaf: Any) -> Any:

@@ -142,7 +142,7 @@ class Penalized(keras.optimizers.Optimizer):
                 unscaled = _times(gradient, 1 / scale)
                 average = self._averaged(variable, unscaled, weight)
                 direction = _settling.direction(penalty, variable.value, unscaled, average)
-                steps.append(_Step(variable, variable.value, penalty, direction, average))
+                steps.append(_Step(variable, variable.value, penalty, direction, average, weight))
                 gradient = _times(direction, scale).astype(gradient.dtype)
             fed.append(gradient)
 
@@ -282,12 +282,15 @@ class _Step(NamedTuple):
     penalty: Penalty
     direction: Array
     average: Array
+    weight: Array
 
     def settled(self, moved: Array) -> Array:
         """`moved`, or exactly 0 where the step crossed a kink."""
         w = widen(self.before)
         update = widen(moved) - w
-        settled = _settling.settled(self.penalty, self.before, update, self.direction, self.average)
+        settled = _settling.settled(
+            self.penalty, self.before, update, self.direction, self.average, self.weight
+        )
         # Where nothing crossed, `moved` itself: w + (moved − w) may be an ulp off.
         return jnp.where(settled == update, moved, (w + settled).astype(moved.dtype))
 

@@ -44,11 +44,11 @@ class StrengthSchedule(keras.callbacks.Callback):
     >>> layer = keras.layers.Dense(1, kernel_regularizer=L1(0.1))
     >>> model = keras.Sequential([keras.Input((2,)), layer])
     >>> model.compile("sgd", "mse")
-    >>> warm_up = StrengthSchedule(lambda step: min(step / 4, 1.0))
+    >>> warm_up = StrengthSchedule(lambda step: 0.25 * 2 ** (step // 2))
     >>> x, y = np.ones((4, 2)), np.ones(4)
     >>> history = model.fit(x, y, batch_size=2, epochs=3, callbacks=[warm_up], verbose=0)
     >>> history.history["strength"]
-    [0.025, 0.075, 0.1]
+    [0.025, 0.05, 0.1]
     """
 
     def __init__(self, schedule: Callable[[int], Any]):
