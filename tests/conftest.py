@@ -1,0 +1,30 @@
+"""Everything runs under strict dtype and rank promotion; warnings are errors (see pyproject.toml)."""
+
+import os
+
+os.environ["KERAS_BACKEND"] = "jax"  # before anything imports keras
+
+import jax
+import pytest
+from hypothesis import HealthCheck, settings
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Nothing may hang on a clock or on luck: no deadline, no check of speed, the same examples each time.
+settings.register_profile(
+    "penalties",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=20,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("penalties")
+
+
+@pytest.fixture
+def x64():
+    """Runs a test with 64-bit types enabled."""
+    with jax.enable_x64(True):
+        yield
