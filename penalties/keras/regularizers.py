@@ -13,7 +13,7 @@ gradient of L1 at 0            +1 on JAX, 0 on torch             0
 float16 weights                sums in float16, may be inf       sums in float32
 a small strength in float16    rounds to 0                       kept in float32
 the penalty's dtype            that of the weights               float32 (float64 for float64)
-a zero strength, a huge weight 0·inf = NaN in a mixed L1L2       0
+strength 0, squares overflow   0·inf = NaN                       0
 OrthogonalRegularizer of 1 row NaN                               0
 its gradient at a zero row     depends on the epsilon, to 1e7    0
 complex weights, integers      as the operations happen to do    by modulus; TypeError
@@ -30,7 +30,7 @@ import keras
 from jax import Array
 
 import penalties
-from penalties import Penalty, static
+from penalties import Penalty, _config, static
 from penalties._numbers import modulus, norm, ratio
 from penalties._penalty import plain
 from penalties._strengths import Strength
@@ -123,7 +123,7 @@ class _DropIn(Regularizer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Regularizer":
         """The regularizer that `get_config` described."""
-        return cls(**config)
+        return cls(**{name: _config._read(value) for name, value in config.items()})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
