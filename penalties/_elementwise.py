@@ -5,7 +5,7 @@ from typing import final
 import jax.numpy as jnp
 from jax import Array
 
-from penalties._numbers import modulus, ratio, scaled_square
+from penalties._numbers import like, modulus, ratio, scaled_square
 from penalties._penalty import Average, Order, Penalty, SettlingPenalty
 from penalties._strengths import Strength
 
@@ -14,7 +14,7 @@ def soft_threshold(x: Array, threshold: Array) -> Array:
     """sign(x)·max(|x| − threshold, 0); NaN stays NaN."""
     if jnp.iscomplexobj(x):
         size = jnp.abs(x)
-        return x * ratio(size - jnp.minimum(size, threshold), size)
+        return x * like(ratio(size - jnp.minimum(size, threshold), size), x)
     return x - jnp.clip(x, -threshold, threshold)
 
 
@@ -58,7 +58,7 @@ class L1(SettlingPenalty):
 
     def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
         at_zero = soft_threshold(average, self.strength)
-        return jnp.where(w == 0, at_zero, gradient + self.strength * jnp.sign(w))
+        return jnp.where(w == 0, at_zero, gradient + like(self.strength, w) * jnp.sign(w))
 
     def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
         # ≤ and not "not >": NaN is kept, not taken for a crossing.
@@ -96,10 +96,10 @@ class L2(SettlingPenalty):
         return jnp.sum(scaled_square(w, self.strength))
 
     def prox_at(self, v: Array, step: Array) -> Array:
-        return v / (1 + 2 * step * self.strength)
+        return v / like(1 + 2 * step * self.strength, v)
 
     def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
-        return gradient + 2 * self.strength * w
+        return gradient + like(2 * self.strength, w) * w
 
     def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
         return moved
@@ -134,10 +134,10 @@ class ElasticNet(SettlingPenalty):
         return jnp.sum(self.l1 * modulus(w) + scaled_square(w, self.l2))
 
     def prox_at(self, v: Array, step: Array) -> Array:
-        return soft_threshold(v, step * self.l1) / (1 + 2 * step * self.l2)
+        return soft_threshold(v, step * self.l1) / like(1 + 2 * step * self.l2, v)
 
     def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
-        return L1(self.l1).subgradient_at(w, gradient, average) + 2 * self.l2 * w
+        return L1(self.l1).subgradient_at(w, gradient, average) + like(2 * self.l2, w) * w
 
     def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
         return L1(self.l1).settle_at(w, moved, direction, average)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from penalties._fields import static
-from penalties._numbers import norm, ratio
+from penalties._numbers import like, norm, ratio
 from penalties._penalty import Average, Order, SettlingPenalty
 from penalties._strengths import Strength
 
@@ -52,29 +52,32 @@ class GroupLasso(SettlingPenalty):
         within, threshold = self._within(w), self._threshold(w)
         size = norm(w, within)
         at_zero = block_soft_threshold(average, threshold, within)
-        return jnp.where(size == 0, at_zero, gradient + threshold * ratio(w, size))
+        return jnp.where(size == 0, at_zero, gradient + like(ratio(threshold, size), w) * w)
 
     def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
         within = self._within(w)
-        size = norm(w, within)
-        side = jnp.where(size == 0, -direction, w)
+        nonzero = norm(w, within) > 0
+        side = jnp.where(nonzero, w, -direction)
         zero = jnp.sum(jnp.real(moved * jnp.conj(side)), within, keepdims=True) <= 0
         if average is not None:
-            zero |= (size > 0) & self._reaches_zero(w, moved - w, direction, average)
+            # Near zero an optimizer that scales each weight by itself leaves the half-space though
+            # zero is wrong, again and again; a group whose average says so is left to turn round.
+            wrong = norm(average.gradient, within) > self._threshold(w)
+            zero = zero & ~(nonzero & wrong) | nonzero & self._reaches_zero(w, moved, direction, average)
         return jnp.where(zero, jnp.zeros_like(moved), moved)
 
-    def _reaches_zero(self, w: Array, update: Array, direction: Array, average: Average) -> Array:
+    def _reaches_zero(self, w: Array, moved: Array, direction: Array, average: Average) -> Array:
         """Whether zero is a prox-gradient step away, one as long as the average has been gathering.
 
         A noisy group shrinks without ever turning round. The step the optimizer has just made, s =
-        ‖update‖ / max(‖direction‖, λ) for each unit of gradient, taken for the 1/weight steps that
+        ‖moved − w‖ / max(‖direction‖, λ) for each unit of gradient, taken for the 1/weight steps that
         the average ḡ stands for, lands at zero if ‖w‖ + (s/weight)·‖ḡ‖ < (s/weight)·λ. At a nonzero
         stationary point ‖ḡ‖ = λ, and it never does.
         """
         within, threshold = self._within(w), self._threshold(w)
-        gained = threshold - norm(average.gradient, within)
+        short = threshold - norm(average.gradient, within)
         per_gradient = jnp.maximum(norm(direction, within), threshold)
-        return norm(w, within) * per_gradient * average.weight < norm(update, within) * gained
+        return norm(w, within) * per_gradient * average.weight < norm(moved - w, within) * short
 
     def _within(self, w: Array) -> tuple[int, ...]:
         """The axes of w that are within a group."""
@@ -106,4 +109,4 @@ class GroupLasso(SettlingPenalty):
 def block_soft_threshold(x: Array, threshold: Array, within: tuple[int, ...]) -> Array:
     """x · max(1 − threshold / ‖x‖, 0), the norm taken over the axes `within`; NaN stays NaN."""
     size = norm(x, within)
-    return x * ratio(size - jnp.minimum(size, threshold), size)
+    return x * like(ratio(size - jnp.minimum(size, threshold), size), x)

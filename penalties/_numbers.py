@@ -56,6 +56,11 @@ def scaled_square(x: Array, strength: Array) -> Array:
     return _scaled_square(x, strength)
 
 
+def like(factor: Array, x: Array) -> Array:
+    """A real factor in the dtype of a complex x: strict promotion does not mix the two."""
+    return jnp.asarray(factor, x.dtype) if jnp.iscomplexobj(x) else factor
+
+
 def norm(x: Array, axes: tuple[int, ...]) -> Array:
     """The Euclidean norm over `axes`, kept as axes of length 1; its gradient at a zero group is 0."""
     squares = jnp.sum(scaled_square(x, jnp.ones((), accumulator(x.dtype))), axes, keepdims=True)
