@@ -302,7 +302,7 @@ def test_an_array_of_strengths_in_a_file(tmp_path):
 
 
 def test_regularizer_refuses_what_is_no_penalty():
-    with pytest.raises(TypeError, match=r"0.1 of type float: expected a Penalty"):
+    with pytest.raises(TypeError, match=r"0\.1 of type float: expected a Penalty"):
         Regularizer(0.1)
     with pytest.raises(TypeError, match="of type ABCMeta: expected a Penalty"):
         Regularizer(penalties.L1)

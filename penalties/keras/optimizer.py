@@ -67,7 +67,7 @@ class Penalized(keras.optimizers.Optimizer):
         loss_scale_factor: float | None = None,
         name: str | None = None,
     ):
-        inner = keras.optimizers.get(optimizer)
+        inner = keras.optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
         if not isinstance(inner, keras.optimizers.Optimizer):
             raise TypeError(
                 f"Penalized got the optimizer {optimizer!r} of type {type(optimizer).__name__}: expected "
@@ -210,9 +210,7 @@ class Penalized(keras.optimizers.Optimizer):
             variable.assign(value)
 
     def _keep_zeros_in_moving_averages(self) -> None:
-        innermost = self.inner_optimizer
-        while isinstance(innermost, (keras.optimizers.LossScaleOptimizer, Penalized)):
-            innermost = innermost.inner_optimizer
+        innermost = innermost_of(self)
         if not innermost.use_ema:
             return
         averages = innermost._model_variables_moving_average
@@ -247,6 +245,10 @@ class Penalized(keras.optimizers.Optimizer):
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Gives the weights their final values: with EMA, their averages, which keep the zeros."""
         self.inner_optimizer.finalize_variable_values(var_list)
+        if innermost_of(self).use_ema:
+            for variable in var_list:
+                # Not the very buffer of the average: a second `fit` would donate it twice, and fail.
+                variable.assign(keras.ops.copy(variable))
 
     def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
         """Of the inner optimizer's weight decay; the penalty is not touched."""
@@ -298,6 +300,13 @@ class _Step(NamedTuple):
 def _times(x: Array, factor: Array) -> Array:
     wide = widen(x)
     return wide * factor.astype(wide.real.dtype)
+
+
+def innermost_of(optimizer: Any) -> Any:
+    """The optimizer within all wrappers."""
+    while isinstance(optimizer, (keras.optimizers.LossScaleOptimizer, Penalized)):
+        optimizer = optimizer.inner_optimizer
+    return optimizer
 
 
 def penalized_in(optimizer: Any) -> Penalized | None:

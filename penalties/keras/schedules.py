@@ -10,7 +10,7 @@ import keras
 from penalties._penalty import plain
 from penalties.keras._backend import require_jax
 from penalties.keras._weights import regularizers_of
-from penalties.keras.optimizer import Penalized, penalized_in
+from penalties.keras.optimizer import Penalized, innermost_of, penalized_in
 from penalties.keras.regularizers import Regularizer
 
 
@@ -82,11 +82,8 @@ class StrengthSchedule(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Notes how many batches were trained before this epoch."""
         model: Any = self.model
-        innermost = optimizer = model.optimizer
-        while isinstance(innermost, (keras.optimizers.LossScaleOptimizer, Penalized)):
-            innermost = innermost.inner_optimizer
-        per_step = innermost.gradient_accumulation_steps or 1
-        self._before_epoch = int(optimizer.iterations) * per_step
+        batches_per_step = innermost_of(model.optimizer).gradient_accumulation_steps or 1
+        self._before_epoch = int(model.optimizer.iterations) * batches_per_step
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the factor of this batch."""
