@@ -12,6 +12,12 @@ All fits, 4 methods × 200 samples, are one `jax.vmap` of one training function 
 L1 and L2 are ElasticNets with one of the two strengths zero, and strengths are data. Beside it stand
 scikit-learn on the same samples, which must select the same features, and the L1 that one writes into
 a loss by hand, which selects nothing.
+
+The strengths are the strongest whose cross-validated error is within one standard error of the least, and
+much depends on that. Over seeds 0 to 7, L1 made irrelevant weights exactly zero in 42 % to 100 % of the
+cases and picked one of the pair in 12 % to 40 % of the bootstraps; at the strength of least error it was
+0 % to 41 %, and 1 % to 24 %. (On real cars, in fuel_efficiency.py, L1 drops one far more often, for there
+other features tell the same story too.)
 """
 
 import argparse
