@@ -1,6 +1,6 @@
 """Fuel efficiency: what L2 and ElasticNet do to correlated features, and L1 does not.
 
-    python examples/fuel_efficiency.py            # about half a minute; writes fuel_efficiency.png
+    python examples/fuel_efficiency.py            # about ten seconds; writes fuel_efficiency.png
     python examples/fuel_efficiency.py --quick    # a few seconds
 
 How much fuel does a car need? Cylinders, displacement, horsepower and weight all say the same: it is a
@@ -9,15 +9,15 @@ it is, least of all from few cars. So we let it try on 200 random samples of 60 
 the weights differ from sample to sample. You will see that
 
 - without a penalty, weights fly apart, and many a model says that a larger engine saves fuel;
-- L1 drops one or the other of the correlated features, and which one is a matter of chance;
+- L1 drops one of the correlated features, or both, and which is a matter of chance;
 - L2 and ElasticNet share the weight between them, and nearly the same way in every sample.
 
 All fits, 4 penalties × 200 samples, run as one `jax.vmap` of one training function. Features are
 standardized; a weight is gallons per 100 miles for one standard deviation more. The strength of each
 penalty is the median, over 50 samples, of what cross-validation on the sample chooses: the strongest
 within one standard error of the least error. So strong a penalty is easy to see, and costs some error on
-other cars; with `--rule least-error` every penalty has a smaller error than none, and the same effects
-are weaker.
+other cars; with `--rule least-error` every penalty has a smaller error than none, and L2 and ElasticNet
+share less evenly.
 """
 
 import argparse

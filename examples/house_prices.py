@@ -1,6 +1,6 @@
 """House prices: which features matter? No penalty, L2, L1 and ElasticNet, in Flax, optax and Keras.
 
-    python examples/house_prices.py            # under a minute; writes house_prices.png
+    python examples/house_prices.py            # about 15 seconds; writes house_prices.png
     python examples/house_prices.py --quick    # a few seconds
 
 546 houses were sold in Windsor, Canada, in 1987. We know 11 real things about each, and add made-up
@@ -21,7 +21,7 @@ The strengths are chosen without a look at the test houses, by scikit-learn's cr
 training houses: for L2, which selects nothing, the strength of least error; for L1 and ElasticNet the
 one-standard-error rule (the strongest penalty whose error is within one standard error of the least),
 for the strength of least error is known to keep noise: the last line printed says how much. Of 20 seeds
-L1 kept none of the 149 made-up features in 12, and one or two in the others. Without a penalty there is
+L1 kept none of the 149 made-up features in 13, and one or two in the others. Without a penalty there is
 no one right answer, for 160 weights fit 150 prices in many ways: its error depends on when training stops.
 """
 

@@ -1,6 +1,6 @@
 """Three claims of the textbook about L1, L2 and ElasticNet, put to the test on 200 bootstraps.
 
-    python examples/textbook_claims.py            # well under a minute
+    python examples/textbook_claims.py            # about 15 seconds
     python examples/textbook_claims.py --quick    # a few seconds, 20 bootstraps
 
 The textbook says: (1) L1 makes the weights of irrelevant features exactly zero and L2 does not; (2) of two
@@ -16,8 +16,8 @@ a loss by hand, which selects nothing.
 The strengths are the strongest whose cross-validated error is within one standard error of the least, and
 much depends on that. Over seeds 0 to 7, L1 made irrelevant weights exactly zero in 42 % to 100 % of the
 cases and picked one of the pair in 12 % to 40 % of the bootstraps; at the strength of least error it was
-0 % to 41 %, and 1 % to 24 %. (On real cars, in fuel_efficiency.py, L1 drops one far more often, for there
-other features tell the same story too.)
+0 % to 41 %, and 1 % to 24 %. (On real cars, in fuel_efficiency.py, L1 drops one or both far more often, for
+there other features tell the same story too.)
 """
 
 import argparse
