@@ -1,7 +1,7 @@
 """House prices: which features matter? No penalty, L2, L1 and ElasticNet, in Flax, optax and Keras.
 
     python examples/house_prices.py            # about 15 seconds; writes house_prices.png
-    python examples/house_prices.py --quick    # a few seconds
+    python examples/house_prices.py --quick    # about 10 seconds
 
 546 houses were sold in Windsor, Canada, in 1987. We know 11 real things about each, and add made-up
 ones that cannot matter: the colour of the house and columns of noise. With 160 features and only 150
@@ -31,7 +31,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-os.environ.setdefault("KERAS_BACKEND", "jax")  # before keras is imported
+os.environ["KERAS_BACKEND"] = "jax"  # before keras is imported
 
 import jax
 import jax.numpy as jnp
