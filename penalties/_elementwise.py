@@ -5,7 +5,7 @@ from typing import final
 import jax.numpy as jnp
 from jax import Array
 
-from penalties._numbers import like, modulus, ratio, scaled_square
+from penalties._numbers import like, modulus, ratio, weighted_squares, weighted_sum
 from penalties._penalty import Average, Order, Penalty, SettlingPenalty
 from penalties._strengths import Strength
 
@@ -51,7 +51,7 @@ class L1(SettlingPenalty):
     order = Order.ABSOLUTE
 
     def value_at(self, w: Array) -> Array:
-        return jnp.sum(self.strength * modulus(w))
+        return weighted_sum(modulus(w), self.strength)
 
     def prox_at(self, v: Array, step: Array) -> Array:
         return soft_threshold(v, step * self.strength)
@@ -63,7 +63,7 @@ class L1(SettlingPenalty):
     def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
         # ≤ and not "not >": NaN is kept, not taken for a crossing.
         crossed = jnp.real(moved * jnp.conj(_side(w, direction))) <= 0
-        return jnp.where(crossed, jnp.zeros_like(moved), moved)
+        return jnp.where(crossed & (self.strength > 0), jnp.zeros_like(moved), moved)
 
 
 @final
@@ -93,7 +93,7 @@ class L2(SettlingPenalty):
     order = Order.QUADRATIC
 
     def value_at(self, w: Array) -> Array:
-        return jnp.sum(scaled_square(w, self.strength))
+        return weighted_squares(w, self.strength)
 
     def prox_at(self, v: Array, step: Array) -> Array:
         return v / like(1 + 2 * step * self.strength, v)
@@ -131,7 +131,7 @@ class ElasticNet(SettlingPenalty):
     order = Order.ABSOLUTE
 
     def value_at(self, w: Array) -> Array:
-        return jnp.sum(self.l1 * modulus(w) + scaled_square(w, self.l2))
+        return L1(self.l1).value_at(w) + L2(self.l2).value_at(w)
 
     def prox_at(self, v: Array, step: Array) -> Array:
         return soft_threshold(v, step * self.l1) / like(1 + 2 * step * self.l2, v)

@@ -43,10 +43,10 @@ def _scaled_square(x: Array, strength: Array) -> Array:
 
 @_scaled_square.defjvp
 def _scaled_square_jvp(primals, tangents):
-    # Written out, for autodiff of the product takes twice the time.
+    # Written out, for autodiff of the product takes twice the time. Value and tangent share no array:
+    # strength * x in both would be stored in between, and be read twice.
     (x, strength), (dx, dstrength) = primals, tangents
-    scaled = strength * x
-    return scaled * x, 2 * scaled * dx + (dstrength * x) * x
+    return _scaled_square(x, strength), ((2 * strength) * x) * dx + (dstrength * x) * x
 
 
 def scaled_square(x: Array, strength: Array) -> Array:
@@ -59,6 +59,24 @@ def scaled_square(x: Array, strength: Array) -> Array:
 def like(factor: Array, x: Array) -> Array:
     """A real factor in the dtype of a complex x: strict promotion does not mix the two."""
     return jnp.asarray(factor, x.dtype) if jnp.iscomplexobj(x) else factor
+
+
+def weighted_sum(x: Array, strength: Array) -> Array:
+    """Σ strength·x, for x ≥ 0; 0, not NaN, for strength 0 and a sum that overflows."""
+    if strength.ndim:
+        return jnp.sum(strength * x)
+    # Multiplied once: XLA would store the strength in an array as large as x, and read it back.
+    total = jnp.sum(x)
+    return jnp.where((strength == 0) & jnp.isinf(total), jnp.zeros_like(total), strength * total)
+
+
+def weighted_squares(x: Array, strength: Array) -> Array:
+    """Σ strength·|x|², as `weighted_sum`."""
+    if strength.ndim:
+        return jnp.sum(scaled_square(x, strength))
+    if jnp.iscomplexobj(x):
+        return weighted_sum(jnp.square(jnp.real(x)) + jnp.square(jnp.imag(x)), strength)
+    return weighted_sum(jnp.square(x), strength)
 
 
 def norm(x: Array, axes: tuple[int, ...]) -> Array:

@@ -1,0 +1,134 @@
+"""How long an epoch of `fit` takes: our regularizers against Keras's, Penalized against plain Adam.
+
+    KERAS_BACKEND=jax python benchmarks/keras_fit.py
+
+First both sides of each comparison are trained and shown to compute the same thing; then their
+epochs take turns, so that whatever else the machine does slows both, and the medians are compared.
+"""
+
+import argparse
+import os
+import statistics
+import time
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import penalties
+from penalties.keras import L1, L1L2, L2, Penalized
+
+STRENGTH = 1e-4
+KERNELS = penalties.L1(STRENGTH).on("**/kernel")
+BATCH = 128
+
+
+def data(batches):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(BATCH * batches, 784)).astype("float32")
+    return x, rng.integers(0, 10, BATCH * batches)
+
+
+def model(regularizer=None, optimizer=None):
+    keras.utils.set_random_seed(0)
+    dense = keras.layers.Dense
+    net = keras.Sequential(
+        [
+            keras.Input((784,)),
+            dense(512, activation="relu", kernel_regularizer=regularizer),
+            dense(512, activation="relu", kernel_regularizer=regularizer),
+            dense(10, kernel_regularizer=regularizer),
+        ],
+        name="net",
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    net.compile(optimizer or keras.optimizers.Adam(1e-3), loss)
+    return net
+
+
+def fit(net, x, y):
+    net.fit(x, y, batch_size=BATCH, epochs=1, shuffle=False, verbose=0)
+    return [np.asarray(v.value) for v in net.trainable_variables]
+
+
+def check_the_same(ours, theirs, x, y):
+    """Raises AssertionError unless one epoch leads both to the same weights."""
+    for one, other in zip(fit(ours, x, y), fit(theirs, x, y), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def comparisons():
+    """Name, goal, ours, theirs."""
+    namesakes = keras.regularizers
+    yield "L1", 1.02, model(L1(STRENGTH)), model(namesakes.L1(STRENGTH))
+    yield "L2", 1.02, model(L2(STRENGTH)), model(namesakes.L2(STRENGTH))
+    both = {"l1": STRENGTH, "l2": STRENGTH}
+    yield "L1L2", 1.02, model(L1L2(**both)), model(namesakes.L1L2(**both))
+    yield "Penalized(Adam, L1)", 1.1, model(optimizer=Penalized("adam", KERNELS)), model()
+
+
+def checks():
+    """Name, ours, theirs: what has to lead to the same weights."""
+    for name, _, ours, theirs in comparisons():
+        if not name.startswith("Penalized"):
+            yield name, ours, theirs
+    # With a penalty that has no kink, Penalized is the penalty in the loss.
+    smooth = Penalized("adam", penalties.L2(STRENGTH).on("**/kernel"))
+    yield "Penalized(Adam, L2)", model(optimizer=smooth), model(keras.regularizers.L2(STRENGTH))
+
+
+def seconds(net, x, y):
+    start = time.perf_counter()
+    net.fit(x, y, batch_size=BATCH, epochs=1, shuffle=False, verbose=0)
+    return time.perf_counter() - start
+
+
+def measure(ours, theirs, x, y, repeats):
+    """The times of both, taken in turns."""
+    for net in (ours, theirs):
+        seconds(net, x, y)  # compiles
+    times = ([], [])
+    for repeat in range(repeats):
+        order = (0, 1) if repeat % 2 == 0 else (1, 0)
+        for which in order:
+            times[which].append(seconds((ours, theirs)[which], x, y))
+    return times
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=15, help="epochs of each side of a comparison")
+    parser.add_argument("--batches", type=int, default=40, help=f"batches of {BATCH} in an epoch")
+    arguments = parser.parse_args()
+    x, y = data(arguments.batches)
+
+    console = Console()
+    for name, ours, theirs in track(list(checks()), "checking that both compute the same", console=console):
+        check_the_same(ours, theirs, x, y)
+        console.print(f"{name}: the same weights after an epoch")
+
+    table = Table(title=f"an epoch of fit, median of {arguments.repeats}, in turns")
+    for column in ("what", "ours, ms", "Keras, ms", "ratio", "middle half of ratios", "goal"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for name, goal, ours, theirs in track(list(comparisons()), "measuring", console=console):
+        mine, keras_ = measure(ours, theirs, x, y, arguments.repeats)
+        ratios = sorted(a / b for a, b in zip(mine, keras_, strict=True))
+        ratio = statistics.median(mine) / statistics.median(keras_)
+        quarter = len(ratios) // 4
+        table.add_row(
+            name,
+            f"{1000 * statistics.median(mine):.0f}",
+            f"{1000 * statistics.median(keras_):.0f}",
+            f"[{'green' if ratio <= goal else 'red'}]{ratio:.3f}[/]",
+            f"{ratios[quarter]:.3f} to {ratios[-1 - quarter]:.3f}",
+            f"≤ {goal}",
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
