@@ -124,6 +124,33 @@ def test_a_subclassed_model_trains_with_it_and_warns_of_files():
     assert len(model.losses) == 1
 
 
+class Unsaveable(keras.Model):
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.last = function, keras.layers.Dense(1)
+
+    def call(self, x):
+        return self.last(self.function(x))
+
+    def get_config(self):
+        raise NotImplementedError
+
+
+def test_a_model_that_cannot_be_saved_at_all():
+    model = Unsaveable(keras.ops.relu)
+    model(np.ones((2, 3), "float32"))
+    with pytest.warns(UserWarning, match="will come back from a saved file without it"):
+        attach(penalties.L1(1.0).on("**/kernel"), model)
+    assert len(model.losses) == 1
+
+
+def test_layers_with_random_state(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)])
+    attach(penalties.L1(1.0).on("**/kernel"), model)
+    for copied in round_trips(model, tmp_path):
+        assert len(regularized(copied)) == 1
+
+
 def test_nested_models(tmp_path):
     inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="deep")], name="inner")
     inputs = keras.Input((4,))

@@ -393,6 +393,8 @@ def test_wrong_arguments():
         Penalized(keras.layers.Dense(1), penalty)
     with pytest.raises(TypeError, match=r"penalties\.penalized"):
         Penalized(optax.adam(0.1), penalty)
+    with pytest.raises(TypeError, match=r"Penalized\(optimizer, p \+ q\)"):
+        Penalized(Penalized(adam, penalty), penalty)
     with pytest.raises(TypeError, match=r"0\.1 of type float: expected a Penalty"):
         Penalized(adam, 0.1)
     with pytest.raises(ValueError, match=r"decay is 1\.0"):

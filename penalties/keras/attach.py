@@ -1,5 +1,6 @@
 """attach: a penalty for chosen weights of a model that is already built."""
 
+import contextlib
 import json
 import random
 import warnings
@@ -152,18 +153,24 @@ def _lost_in_config(model: Any, chosen: Chosen) -> list[str]:
 
 def _regularizers_of_copy(model: Any) -> list[Any]:
     """The regularizers of the trainable weights of the model that the config describes."""
-    found: list[Any] = []
 
     def rebuild():
         copy = type(model).from_config(model.get_config())
         if not copy.built:
             copy.build_from_config(model.get_build_config())
-        found.extend(variable.regularizer for variable in copy.trainable_variables)
+        found[:] = [variable.regularizer for variable in copy.trainable_variables]
         return jnp.zeros(())
 
-    # Traced, not run: no memory for a second model.
-    jax.eval_shape(rebuild)
-    return found
+    found: list[Any] = []
+    # Traced and not run, where layers allow it: it takes no memory for a second model. What cannot be
+    # built from its config for any reason cannot be loaded from a file either.
+    with contextlib.suppress(Exception):
+        jax.eval_shape(rebuild)
+        return found
+    with contextlib.suppress(Exception):
+        rebuild()
+        return found
+    return []
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -74,6 +74,11 @@ class Penalized(keras.optimizers.Optimizer):
                 "a Keras optimizer such as keras.optimizers.Adam(1e-3); for optax there is "
                 "penalties.penalized"
             )
+        if penalized_in(inner) is not None:
+            raise TypeError(
+                "Penalized got an optimizer that is Penalized already: give one Penalized the sum of the "
+                "penalties, Penalized(optimizer, p + q)"
+            )
         if not isinstance(penalty, Penalty):
             raise TypeError(
                 f"Penalized got the penalty {penalty!r} of type {type(penalty).__name__}: expected a "
