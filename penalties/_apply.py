@@ -16,7 +16,7 @@ from penalties._fields import strength_names
 from penalties._leaf_paths import Leaf, NotAnArray, leaves_with_paths
 from penalties._numbers import sum_scalars, widen
 from penalties._selection import nothing_selected
-from penalties._strengths import PerLeaf, guarded
+from penalties._strengths import PerLeaf, as_jax_leaf, guarded
 from penalties._trees import Opened
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def value(penalty: Penalty, params: Any) -> Array:
 def prox(penalty: Penalty, params: Any, step: Any) -> Any:
     """prox_{step·R}(params), jitted."""
     opened = Opened(params)
-    return opened.with_leaves(_prox(penalty, opened.tree, Opened(step).tree))
+    return opened.with_leaves(_prox(penalty, opened.tree, Opened(jax.tree.map(as_jax_leaf, step)).tree))
 
 
 def subgradient(penalty: Penalty, params: Any, grads: Any) -> Any:
@@ -62,10 +62,11 @@ def positions(leaves: Sequence[Leaf], selections: Sequence[Selected]) -> list[in
     candidates = [i for i, leaf in enumerate(leaves) if leaf.trainable]
     if not selections:
         chosen = [i for i in candidates if is_inexact(leaves[i])]
-        if candidates and not chosen:
+        if leaves and not chosen:
             raise TypeError(
-                "no leaf has a floating or complex dtype, so there is nothing to penalize: "
-                + ", ".join(f"{leaves[i].path!r} is {_kind(leaves[i])}" for i in candidates[:20])
+                "there is nothing to penalize: no leaf is a trained array (an nnx.Param; in Linen variables, "
+                'one of "params") of a floating or complex dtype: '
+                + ", ".join(f"{leaf.path!r} is {_kind(leaf)}" for leaf in leaves[:20])
             )
         return chosen
     chosen = candidates
@@ -95,7 +96,7 @@ def is_inexact(leaf: Leaf) -> bool:
 def _kind(leaf: Leaf) -> str:
     if isinstance(leaf.value, NotAnArray):
         return f"of type {leaf.value.type_name}"
-    return f"of dtype {leaf.value.dtype}"
+    return f"of dtype {leaf.value.dtype}" + ("" if leaf.trainable else ", not trained")
 
 
 def _binder(atom: Penalty, leaves: Sequence[Leaf]):

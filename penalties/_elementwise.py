@@ -58,7 +58,8 @@ class L1(SettlingPenalty):
 
     def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
         at_zero = soft_threshold(average, self.strength)
-        return jnp.where(w == 0, at_zero, gradient + like(self.strength, w) * jnp.sign(w))
+        at_kink = (w == 0) & (self.strength > 0)
+        return jnp.where(at_kink, at_zero, gradient + like(self.strength, w) * jnp.sign(w))
 
     def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
         # ≤ and not "not >": NaN is kept, not taken for a crossing.

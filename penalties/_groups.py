@@ -52,7 +52,8 @@ class GroupLasso(SettlingPenalty):
         within, threshold = self._within(w), self._threshold(w)
         size = norm(w, within)
         at_zero = block_soft_threshold(average, threshold, within)
-        return jnp.where(size == 0, at_zero, gradient + like(ratio(threshold, size), w) * w)
+        at_kink = (size == 0) & (threshold > 0)
+        return jnp.where(at_kink, at_zero, gradient + like(ratio(threshold, size), w) * w)
 
     def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
         within = self._within(w)
@@ -64,7 +65,7 @@ class GroupLasso(SettlingPenalty):
             # zero is wrong, again and again; a group whose average says so is left to turn round.
             wrong = norm(average.gradient, within) > self._threshold(w)
             zero = zero & ~(nonzero & wrong) | nonzero & self._reaches_zero(w, moved, direction, average)
-        return jnp.where(zero, jnp.zeros_like(moved), moved)
+        return jnp.where(zero & (self._threshold(w) > 0), jnp.zeros_like(moved), moved)
 
     def _reaches_zero(self, w: Array, moved: Array, direction: Array, average: Average) -> Array:
         """Whether zero is a prox-gradient step away, one as long as the average has been gathering.

@@ -29,7 +29,7 @@ class Leaf(NamedTuple):
 
 @jax.tree_util.register_static
 class NotAnArray:
-    """Stands for a leaf that jit does not take (a function, a string), in its place in the tree."""
+    """Stands for a leaf that is no array (a function, a string), in its place in the tree."""
 
     def __init__(self, leaf: Any):
         self.type_name = leaf.dtype.name if hasattr(leaf, "dtype") else type(leaf).__name__
@@ -41,11 +41,14 @@ class NotAnArray:
         return hash(self.type_name)
 
 
-def is_jittable(leaf: Any) -> bool:
-    """Whether `jax.jit` takes this leaf as an argument."""
+def is_array(leaf: Any) -> bool:
+    """Whether this leaf is an array that `jax.jit` takes.
+
+    Python numbers are not: in a tree of params they are settings, as a dropout rate is in Equinox.
+    """
     if isinstance(leaf, (np.ndarray, np.generic)):
         return leaf.dtype.kind in "biufc" or jnp.issubdtype(leaf.dtype, jnp.floating)
-    return isinstance(leaf, (jax.Array, bool, int, float, complex))
+    return isinstance(leaf, jax.Array)
 
 
 def segment(key: Any) -> str:

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from penalties._leaf_paths import NotAnArray, is_jittable
+from penalties._leaf_paths import NotAnArray, is_array
 
 
 class Opened:
     """A tree of parameters taken apart, so that some of its leaves can be replaced.
 
     NNX modules are opened into their state, in which tied weights stand once, Keras models into a
-    dict of their trainable weights by Keras path; leaves that jit does not take are marked by
+    dict of their trainable weights by Keras path; leaves that are no arrays are marked by
     `NotAnArray`.
     """
 
@@ -24,7 +24,7 @@ class Opened:
         self._graph = None
         if _is_keras(params):
             params = _keras_weights(params)
-        elif isinstance(params, nnx.Module) or _holds_module(jax.tree.structure(params)):
+        elif isinstance(params, nnx.Module) or _holds_module(params) or _holds_ties(params):
             self._graph, params = nnx.split(params)
         self._leaves, self._treedef = jax.tree.flatten(params)
         self.tree = self._treedef.unflatten(map(_as_array, self._leaves))
@@ -54,12 +54,24 @@ def _keras_weights(model: Any) -> dict[str, Any]:
 def _as_array(leaf: Any) -> Any:
     if isinstance(leaf, jax.Array):
         return leaf
-    return jnp.asarray(leaf) if is_jittable(leaf) else NotAnArray(leaf)
+    return jnp.asarray(leaf) if is_array(leaf) else NotAnArray(leaf)
+
+
+def _holds_module(params: Any) -> bool:
+    return _holds(jax.tree.structure(params), nnx.Module)
+
+
+def _holds_ties(params: Any) -> bool:
+    if not _holds(jax.tree.structure(params), nnx.Variable):
+        return False
+    boxes = jax.tree.leaves(params, is_leaf=lambda node: isinstance(node, nnx.Variable))
+    ids = [id(box) for box in boxes if isinstance(box, nnx.Variable)]
+    return len(set(ids)) < len(ids)
 
 
 @functools.lru_cache(maxsize=1024)
-def _holds_module(treedef: Any) -> bool:
+def _holds(treedef: Any, kind: type) -> bool:
     node = treedef.node_data()
     if node is None:
         return False
-    return issubclass(node[0], nnx.Module) or any(map(_holds_module, treedef.children()))
+    return issubclass(node[0], kind) or any(_holds(child, kind) for child in treedef.children())

@@ -30,10 +30,14 @@ SCHEDULES = {
 
 @functools.cache
 def single_weights():
-    """200 weights, 20 of them in the truth; the lasso's solution by scikit-learn."""
+    """200 weights, 20 of them in the truth; the lasso's solution by scikit-learn.
+
+    No weight is on the border, where no method can know: the least nonzero one is 0.056, and no zero
+    one has a gradient of more than 0.46 times the strength.
+    """
     rng = np.random.default_rng(1)
     x = rng.normal(size=(SAMPLES, 200))
-    y = x[:, :20] @ (rng.normal(size=20) + np.sign(rng.normal(size=20))) + 0.5 * rng.normal(size=SAMPLES)
+    y = x[:, :20] @ rng.normal(size=20) + 0.5 * rng.normal(size=SAMPLES)
     strength = 0.4  # of our loss; scikit-learn's is half of it
     solution = Lasso(alpha=strength / 2, fit_intercept=False, tol=1e-10, max_iter=100_000).fit(x, y).coef_
     return np.float32(x), np.float32(y), L1(strength), solution != 0
@@ -58,7 +62,7 @@ def groups():
 
 def supports(problem, optimizer, shape, steps=STEPS, **options):
     """The nonzero weights of each of three runs, which differ in their batches."""
-    x, y, penalty, _ = problem
+    x, y, penalty = jnp.asarray(problem[0]), jnp.asarray(problem[1]), problem[2]
     tx = penalized(lenient(optimizer), penalty, **options)
 
     def loss(w, rows):

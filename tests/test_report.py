@@ -154,7 +154,7 @@ class TestDescribe:
         assert list(rows) == ["layers/0/weight", "layers/0/bias", "layers/1/weight", "layers/1/bias"]
 
     def test_integers_and_bools_are_not_penalized(self):
-        rows = describe(L1(1.0), {"w": jnp.ones(2), "step": 0, "mask": np.array([True, False])})
+        rows = describe(L1(1.0), {"w": jnp.ones(2), "step": np.int32(0), "mask": np.array([True, False])})
         assert {path: (row["penalty"], row["trainable"]) for path, row in rows.items()} == {
             "mask": (None, False),
             "step": (None, False),
@@ -277,7 +277,7 @@ class TestDescribeErrors:
 
 class TestPrinted:
     def test_table(self):
-        assert str(describe((L1(0.5) + L2(0.25)).on("**/kernel"), PARAMS | {"step": 3})) == "\n".join(
+        assert str(describe((L1(0.5) + L2(0.25)).on("**/kernel"), PARAMS | {"step": np.int32(3)})) == "\n".join(
             [
                 "leaf          shape   dtype    penalty             value  share          zeros",
                 "------------------------------------------------------------------------------",

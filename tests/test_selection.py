@@ -568,3 +568,22 @@ def test_kernels_of_keras():
         "norm/moving_mean": jnp.ones(2),
     }
     assert PENALTY.on(kernels)(params) == 6 * 4
+
+
+def test_python_numbers_are_settings_and_not_weights():
+    params = {"w": jnp.ones(2), "rate": 0.5}
+    assert float(L1(1.0)(params)) == 2.0
+    assert L1(1.0).prox(params)["rate"] == 0.5
+
+
+def test_the_same_variable_twice_in_a_dict_counts_once_and_stays_tied():
+    w = nnx.Param(jnp.ones(2))
+    params = {"a": w, "b": w}
+    assert float(L1(1.0)(params)) == 2.0
+    shrunk = L1(1.0).prox(params, 0.5)
+    assert shrunk["a"] is shrunk["b"]
+
+
+def test_a_module_without_params_is_an_error():
+    with pytest.raises(TypeError, match="nothing to penalize"):
+        L1(1.0)(nnx.Dropout(0.5, rngs=nnx.Rngs(0)))

@@ -180,7 +180,7 @@ OTHERS = {
     "int8": (lambda: jnp.ones(2, jnp.int8), "of dtype int8"),
     "int32": (lambda: np.ones(2, np.int32), "of dtype int32"),
     "bool": (lambda: jnp.ones(2, bool), "of dtype bool"),
-    "python_bool": (lambda: True, "of dtype bool"),
+    "python_bool": (lambda: True, "of type bool"),
     "raw_key": (lambda: jax.random.PRNGKey(0), "of dtype uint32"),
     "typed_key": (lambda: jax.random.key(0), "of dtype key<fry>"),
     "string": (lambda: "text", "of type str"),
@@ -221,3 +221,9 @@ def test_shape_errors_name_the_leaf_and_change_nothing():
         L1(jnp.ones((2, 2))).prox(params)
     np.testing.assert_array_equal(params["a"], 1)
     np.testing.assert_array_equal(params["b"], 1)
+
+
+def test_strength_zero_settles_nothing():
+    w, moved = jnp.array([1.0, -1.0]), jnp.array([-0.5, -2.0])
+    for penalty in (L1(0.0), GroupLasso(0.0), ElasticNet(0.0, 0.1)):
+        assert penalty.settle(w, moved, moved).tolist() == moved.tolist()
