@@ -21,7 +21,8 @@ class StrengthSchedule(keras.callbacks.Callback):
     It acts on every regularizer of `penalties.keras` in the model, however it came there, and on
     `Penalized`. The factor is a variable in the model's state: nothing is compiled anew for a new
     value. After `fit` the factor is 1 again: a model is evaluated and saved with the strengths it
-    was made with, so let a schedule end at 1.
+    was made with, so let a schedule end at 1. (A `fit` that ends in an error leaves the
+    factor as it was, until the next one with a schedule.)
 
     Args:
         schedule: a function of the number of batches trained so far (an int, from 0, earlier calls
@@ -33,6 +34,7 @@ class StrengthSchedule(keras.callbacks.Callback):
 
     A new factor costs its batch what a callback does that reads the model; an unchanged one costs
     nothing.
+    With `steps_per_execution` of more than 1 the factor changes once for each execution.
 
     Raises:
         TypeError: `schedule` is not a function.
