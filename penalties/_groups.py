@@ -30,8 +30,9 @@ class GroupLasso(SettlingPenalty):
     >>> w = jnp.array([[3.0, 0.5], [4.0, 0.0]])
     >>> round(float(penalty(w)), 4)  # √2 · (5 + 0.5)
     7.7782
-    >>> penalty.prox(w, step=0.5).round(4).tolist()
-    [[2.5757, 0.0], [3.4343, 0.0]]
+    >>> print(penalty.prox(w, step=0.5).round(2))
+    [[2.58 0.  ]
+     [3.43 0.  ]]
 
     Source: Yuan and Lin, Model selection and estimation in regression with grouped variables, JRSS
     B 68 (2006); the prox is block soft thresholding, Parikh and Boyd (2014), section 6.5.4.

@@ -52,8 +52,8 @@ def group_lasso(params: Any, strength: Strength, *, axis: int | tuple[int, ...] 
 
     >>> import jax.numpy as jnp
     >>> from penalties import group_lasso
-    >>> float(group_lasso(jnp.array([[3.0, 0.0], [4.0, 0.0]]), 1 / 2**0.5))
-    5.0
+    >>> round(float(group_lasso(jnp.array([[3.0, 0.5], [4.0, 0.0]]), 1.0)), 4)  # √2 · (5 + 0.5)
+    7.7782
     """
     return GroupLasso(strength, axis)(params)
 
@@ -98,7 +98,8 @@ def prox_group_lasso(
 
     >>> import jax.numpy as jnp
     >>> from penalties.functional import prox_group_lasso
-    >>> prox_group_lasso(jnp.array([[3.0, 0.5], [4.0, 0.0]]), 1.0, step=0.5).round(4).tolist()
-    [[2.5757, 0.0], [3.4343, 0.0]]
+    >>> print(prox_group_lasso(jnp.array([[3.0, 0.5], [4.0, 0.0]]), 1.0, step=0.5).round(2))
+    [[2.58 0.  ]
+     [3.43 0.  ]]
     """
     return GroupLasso(strength, axis).prox(params, step)

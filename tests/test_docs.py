@@ -1,0 +1,61 @@
+"""What the documentation shows, runs: the README's code blocks and the docstrings' examples."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+import penalties
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(penalties.__path__, "penalties.")
+    if module.name != "penalties.keras" and not module.name.startswith("penalties.keras.")
+]
+MODULES += ["penalties.keras"] + [
+    f"penalties.keras.{path.stem}"
+    for path in sorted((Path(penalties.__file__).parent / "keras").glob("*.py"))
+    if path.stem != "__init__"
+]
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples(name):
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        result = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert result.failed == 0
+
+
+def test_every_public_name_has_an_example():
+    for name in penalties.__all__:
+        public = getattr(penalties, name)
+        if callable(public) and name not in ("Average", "static"):
+            assert ">>>" in (public.__doc__ or ""), name
+
+
+def test_readme_code_runs_from_top_to_bottom():
+    # In a process of its own: the second block sets the backend of Keras.
+    code = "\n".join(blocks("python"))
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+def test_readme_has_two_set_up_commands_and_short_blocks():
+    assert len(blocks("bash")[0].strip().splitlines()) == 2
+    assert all(len(block.strip().splitlines()) <= 10 for block in blocks("python")[:3])
+
+
+def test_changelog_names_this_version():
+    changelog = (Path(__file__).parent.parent / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{penalties.__version__}]" in changelog
