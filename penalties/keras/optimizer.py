@@ -33,6 +33,8 @@ class Penalized(keras.optimizers.Optimizer):
             of them. Paths are Keras's, "dense/kernel"; list yours by
             `[v.path for v in model.trainable_variables]`.
         decay: of the average, in [0, 1): 0.99 for mini-batches, 0 is right for full gradients.
+        loss_scale_factor: the loss is multiplied and gradients are divided by it; by default what the
+            optimizer has, from which it is taken over.
         name: of the optimizer.
 
     Moving averages keep the zeros: the average of a weight counts from when it last left zero.
@@ -54,6 +56,9 @@ class Penalized(keras.optimizers.Optimizer):
     >>> _ = model.fit(x, y, epochs=300, verbose=0)
     >>> [round(w, 3) for w in model.layers[0].kernel.value[:, 0].tolist()]
     [1.5, 0.0]
+
+    Memory: one float32 average for each weight that can become zero, which is also most of the time it
+    takes: Adam alone needs two such buffers.
 
     Source: as `penalties.penalized`.
     """
