@@ -206,10 +206,12 @@ def join_leaves(params: Any, other: Any, name: str) -> list[tuple[Leaf, Leaf]]:
                 f"Pass params and {name} of the same structure."
             )
         mine = lookup[leaf.path]
-        if getattr(mine.value, "shape", None) != getattr(leaf.value, "shape", None):
+        # What is no array, such as the float0 gradient of integers, has no shape and is passed over.
+        here, there = getattr(leaf.value, "shape", None), getattr(mine.value, "shape", None)
+        if here != there and here is not None:
             raise ValueError(
-                f"the leaf {leaf.path!r} has shape {mine.value.shape} in params and "
-                f"{leaf.value.shape} in {name}: pass trees of the same structure"
+                f"the leaf {leaf.path!r} has shape {there} in params and {here} in {name}: pass trees of "
+                "the same structure"
             )
         joined.append((mine, leaf))
     return joined

@@ -24,6 +24,12 @@ def widen(x: Array) -> Array:
     return x.astype(wide)
 
 
+def wider(x: Array, y: Array) -> jnp.dtype:
+    """The dtype that holds the values of both, under strict dtype promotion as well."""
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.promote_types(x.dtype, y.dtype)
+
+
 @jax.custom_jvp
 def modulus(x: Array) -> Array:
     """|x| with derivative sign(x): 0 at ±0 and NaN at NaN, where `jnp.abs` has +1 and −1."""

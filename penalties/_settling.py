@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from penalties._numbers import widen
+from penalties._numbers import widen, wider
 from penalties._penalty import Average
 
 
@@ -48,7 +48,7 @@ def settled(penalty: Any, w: Array, update: Array, direction: Array, average: Ar
     moved = wide + widen(update).astype(wide.dtype)
     seen = Average(widen(average), weight.astype(wide.real.dtype))
     new = penalty.settle_at(wide, moved, widen(direction), seen)
-    dtype = jnp.promote_types(w.dtype, update.dtype)
+    dtype = wider(w, update)
     return jnp.where(new == moved, update.astype(dtype), (new - wide).astype(dtype))
 
 

@@ -10,7 +10,7 @@ from jax import Array
 
 from penalties import _apply
 from penalties._leaf_paths import Leaf
-from penalties._numbers import widen
+from penalties._numbers import widen, wider
 from penalties._penalty import Penalty
 from penalties._strengths import checked
 from penalties._trees import Opened
@@ -44,7 +44,7 @@ def add_penalty(penalty: ScheduledPenalty) -> optax.GradientTransformationExtraA
         penalty: a Penalty, or a function of the step count that returns one (a schedule).
 
     Returns:
-        A transform whose state holds the penalty: `optax.tree.set(state, strength=0.2)` changes a
+        A transform whose state holds the penalty: `optax.tree.set(state, penalty=L2(0.2))` changes the
         strength without a new compile. Its `update` needs `params`; updates keep their dtypes.
 
     Raises:
@@ -139,7 +139,7 @@ def _proximal_update(penalty: Penalty, w: Array, update: Array, step: Array) -> 
     moved = wide + widen(update).astype(wide.dtype)
     new = penalty.prox_at(moved, step.astype(wide.real.dtype))
     # The wider dtype, in which −w is exact, and zeros with it.
-    return (new - wide).astype(jnp.promote_types(w.dtype, update.dtype))
+    return (new - wide).astype(wider(w, update))
 
 
 # What the three transforms share.
@@ -179,7 +179,8 @@ def as_arrays(penalty: Penalty) -> Penalty:
     """The penalty with strengths as arrays of one fixed dtype, as a state keeps them."""
     if not isinstance(penalty, Penalty):
         raise TypeError(f"the schedule returned {penalty!r}: expected a Penalty")
-    return jax.tree.map(jnp.asarray, penalty)
+    # Copies: a state may be donated, and the penalty it was made of used again.
+    return jax.tree.map(jnp.array, penalty)
 
 
 def increment(count: Array) -> Array:
