@@ -18,11 +18,6 @@ def soft_threshold(x: Array, threshold: Array) -> Array:
     return x - jnp.clip(x, -threshold, threshold)
 
 
-def _side(w: Array, subgradient: Array) -> Array:
-    """The sign a weight may have after the step: its own, or, from zero, against the subgradient."""
-    return jnp.where(w == 0, -jnp.sign(subgradient), jnp.sign(w))
-
-
 @final
 class L1(SettlingPenalty):
     """The lasso penalty, strength · Σ|w|: weights become exactly zero, and features are selected.
@@ -62,8 +57,11 @@ class L1(SettlingPenalty):
         return jnp.where(at_kink, at_zero, gradient + like(self.strength, w) * jnp.sign(w))
 
     def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
+        # At zero the average has decided the direction alone: asked here, the gradient is not read again.
+        subgradient = direction if average is None else soft_threshold(average.gradient, self.strength)
+        side = jnp.sign(jnp.where(w == 0, -subgradient, w))
         # ≤ and not "not >": NaN is kept, not taken for a crossing.
-        crossed = jnp.real(moved * jnp.conj(_side(w, direction))) <= 0
+        crossed = jnp.real(moved * jnp.conj(side)) <= 0
         return jnp.where(crossed & (self.strength > 0), jnp.zeros_like(moved), moved)
 
 

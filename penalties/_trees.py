@@ -24,10 +24,16 @@ class Opened:
         self._graph = None
         if _is_keras(params):
             params = _keras_weights(params)
-        elif isinstance(params, nnx.Module) or _holds_module(params) or _holds_ties(params):
+        # A module may hold itself: asked before it is flattened.
+        elif isinstance(params, nnx.Module):
             self._graph, params = nnx.split(params)
-        self._leaves, self._treedef = jax.tree.flatten(params)
-        self.tree = self._treedef.unflatten(map(_as_array, self._leaves))
+        leaves, treedef = jax.tree.flatten(params)
+        if _holds(treedef, nnx.Module) or (_holds(treedef, nnx.Variable) and _ties(params)):
+            self._graph, params = nnx.split(params)
+            leaves, treedef = jax.tree.flatten(params)
+        self._leaves, self._treedef = leaves, treedef
+        all_arrays = all(isinstance(leaf, jax.Array) for leaf in leaves)
+        self.tree = params if all_arrays else treedef.unflatten(map(_as_array, leaves))
 
     def with_leaves(self, new: dict[int, Array]) -> Any:
         """The tree as it was, but for the leaves at these positions: all others are the same objects."""
@@ -57,13 +63,7 @@ def _as_array(leaf: Any) -> Any:
     return jnp.asarray(leaf) if is_array(leaf) else NotAnArray(leaf)
 
 
-def _holds_module(params: Any) -> bool:
-    return _holds(jax.tree.structure(params), nnx.Module)
-
-
-def _holds_ties(params: Any) -> bool:
-    if not _holds(jax.tree.structure(params), nnx.Variable):
-        return False
+def _ties(params: Any) -> bool:
     boxes = jax.tree.leaves(params, is_leaf=lambda node: isinstance(node, nnx.Variable))
     ids = [id(box) for box in boxes if isinstance(box, nnx.Variable)]
     return len(set(ids)) < len(ids)

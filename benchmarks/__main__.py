@@ -1,0 +1,33 @@
+"""Speed and memory, as ratios against named peers measured in the same run.
+
+python -m benchmarks            all of it, about fifteen minutes on two cores
+python -m benchmarks --quick    small sizes, to see that it runs
+python -m benchmarks values     one part: values, leaves, compiling, training
+
+The epochs of Keras's `fit` have a command of their own: python benchmarks/keras_fit.py
+"""
+
+import argparse
+
+from benchmarks import compiling, training, values
+
+PARTS = ("values", "leaves", "training", "compiling")
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("parts", nargs="*", help=f"which: {', '.join(PARTS)}; all if none is named")
+    parser.add_argument("--quick", action="store_true", help="small sizes")
+    asked = parser.parse_args()
+    if unknown := set(asked.parts) - set(PARTS):
+        parser.error(f"unknown parts {sorted(unknown)}: choose from {', '.join(PARTS)}")
+    parts = asked.parts or PARTS
+    if "values" in parts:
+        values.large(1_000_000 if asked.quick else 100_000_000, 3 if asked.quick else 11)
+    if "leaves" in parts:
+        values.many_leaves(200, 3 if asked.quick else 31)
+    if "training" in parts:
+        training.check_the_same()
+        training.mlp(*((64, 2, 8, 3) if asked.quick else (1024, 4, 128, 41)))
+        training.update_alone(*((100_000, 3) if asked.quick else (10_000_000, 31)))
+    if "compiling" in parts:
+        compiling.compiling([10] if asked.quick else [100, 400, 1000], 1 if asked.quick else 5)

@@ -1,0 +1,106 @@
+"""penalized(adam, L1) against plain adam: a training step, and the update alone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from benchmarks.timing import Ratio, medians, show
+from penalties import L1, penalized
+
+
+def stepping(optimizer, loss, params):
+    """A function that makes one jitted training step after another, buffers donated."""
+
+    @jax.jit
+    def start(params):
+        return jax.tree.map(jnp.copy, params), optimizer.init(params)
+
+    def step(params, state):
+        updates, state = optimizer.update(jax.grad(loss)(params), state, params)
+        return optax.apply_updates(params, updates), state
+
+    compiled = jax.jit(step, donate_argnums=(0, 1))
+    carry = start(params)
+
+    def once():
+        nonlocal carry
+        carry = compiled(*carry)
+        return carry
+
+    return once
+
+
+def updating(optimizer, grads, params):
+    """A function that makes one jitted update of fixed gradients after another, state donated."""
+    update = jax.jit(optimizer.update, donate_argnums=1)
+    state = jax.jit(optimizer.init)(params)
+
+    def once():
+        nonlocal state
+        updates, state = update(grads, state, params)
+        return updates
+
+    return once
+
+
+def check_the_same() -> None:
+    """Strength 0 is no penalty: the same weights as plain adam, to the last bit."""
+    params, grads = jnp.linspace(-1, 1, 100), jnp.sin(jnp.arange(100.0))
+    plain, ours = optax.adam(1e-2), penalized(optax.adam(1e-2), L1(0.0))
+    one = plain.update(grads, plain.init(params), params)[0]
+    np.testing.assert_array_equal(one, ours.update(grads, ours.init(params), params)[0])
+
+
+def mlp(width: int, layers: int, batch: int, repeats: int) -> None:
+    keys = jax.random.split(jax.random.key(0), layers + 1)
+    params = [
+        {"kernel": jax.random.normal(k, (width, width)) / width**0.5, "bias": jnp.zeros(width)}
+        for k in keys[1:]
+    ]
+    x = jax.random.normal(keys[0], (batch, width))
+
+    def loss(params):
+        h = x
+        for layer in params:
+            h = jax.nn.relu(h @ layer["kernel"] + layer["bias"])
+        return jnp.mean((h - 1) ** 2)
+
+    penalty = L1(1e-5).on("**/kernel")
+    rivals = {
+        "adam": stepping(optax.adam(1e-3), loss, params),
+        "float32": stepping(penalized(optax.adam(1e-3), penalty), loss, params),
+        "bfloat16": stepping(
+            penalized(optax.adam(1e-3), penalty, accumulator_dtype=jnp.bfloat16), loss, params
+        ),
+    }
+    times = medians(rivals, repeats)
+    show(
+        f"a training step: {layers} layers, {width} wide, batch {batch}",
+        [
+            Ratio(f"penalized(adam, L1), average in {dtype}", "adam", times[dtype], times["adam"], 1.05)
+            for dtype in ("float32", "bfloat16")
+        ],
+    )
+
+
+def update_alone(weights: int, repeats: int) -> None:
+    params = jax.random.normal(jax.random.key(0), (weights // 1000, 1000))
+    params = {"w": jnp.where(jnp.abs(params) < 0.5, 0.0, params)}  # as in training, many are zero
+    grads = {"w": jax.random.normal(jax.random.key(1), (weights // 1000, 1000))}
+    penalty = L1(1e-3)
+    rivals = {
+        "adam": updating(optax.adam(1e-3), grads, params),
+        "float32": updating(penalized(optax.adam(1e-3), penalty), grads, params),
+        "bfloat16": updating(
+            penalized(optax.adam(1e-3), penalty, accumulator_dtype=jnp.bfloat16), grads, params
+        ),
+    }
+    times = medians(rivals, repeats)
+    show(
+        f"the update alone: {weights:,} weights",
+        [
+            Ratio(f"penalized(adam, L1), average in {dtype}", "adam", times[dtype], times["adam"], goal)
+            for dtype, goal in (("float32", 1.3), ("bfloat16", 1.15))
+        ],
+    )
