@@ -27,12 +27,14 @@ class GroupLasso(SettlingPenalty):
     >>> import jax.numpy as jnp
     >>> from penalties import GroupLasso
     >>> penalty = GroupLasso(1.0)
-    >>> w = jnp.array([[3.0, 0.5], [4.0, 0.0]])
-    >>> round(float(penalty(w)), 4)  # √2 · (5 + 0.5)
-    7.7782
-    >>> print(penalty.prox(w, step=0.5).round(2))
-    [[2.58 0.  ]
-     [3.43 0.  ]]
+    >>> w = jnp.array([[3.0, 0.5], [4.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    >>> float(penalty(w))  # √4 · (5 + 0.5)
+    11.0
+    >>> print(penalty.prox(w, step=0.5))
+    [[2.4 0. ]
+     [3.2 0. ]
+     [0.  0. ]
+     [0.  0. ]]
 
     Source: Yuan and Lin, Model selection and estimation in regression with grouped variables, JRSS
     B 68 (2006); the prox is block soft thresholding, Parikh and Boyd (2014), section 6.5.4.

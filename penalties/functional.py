@@ -98,8 +98,11 @@ def prox_group_lasso(
 
     >>> import jax.numpy as jnp
     >>> from penalties.functional import prox_group_lasso
-    >>> print(prox_group_lasso(jnp.array([[3.0, 0.5], [4.0, 0.0]]), 1.0, step=0.5).round(2))
-    [[2.58 0.  ]
-     [3.43 0.  ]]
+    >>> w = jnp.array([[3.0, 0.5], [4.0, 0.0], [0.0, 0.0], [0.0, 0.5]])
+    >>> print(prox_group_lasso(w, 1.0, step=0.5))
+    [[2.4 0. ]
+     [3.2 0. ]
+     [0.  0. ]
+     [0.  0. ]]
     """
     return GroupLasso(strength, axis).prox(params, step)

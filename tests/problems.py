@@ -157,6 +157,37 @@ def grouped(n: int, members: int, groups: int) -> Family:
     )
 
 
+def sparse_grouped(n: int, members: int, groups: int) -> Family:
+    """Sparse group lasso: a group lasso and a lasso on the same weights, well and badly scaled."""
+    from penalties import L1, GroupLasso
+
+    xs, ys = [], []
+    for seed, badly_scaled in enumerate([False, True]):
+        x, _, rng = design(seed, n, members * groups, badly_scaled)
+        truth = rng.normal(size=(members, groups)) * (rng.random((members, groups)) < 0.6)
+        truth *= np.arange(groups) < groups // 3
+        xs, ys = [*xs, x], [*ys, x @ truth.reshape(-1) + 0.5 * rng.normal(size=n)]
+    data, strengths = _as_jax(xs, ys), _as_jax([0.3, 0.3])[0]
+
+    def shrink(w, t):
+        w = _soft(w, t)
+        size = jnp.sqrt(jnp.sum(w * w, 0, keepdims=True))
+        t = t * np.sqrt(members)
+        return jnp.where(size > t, w * (1 - t / jnp.where(size > t, size, 1)), 0)
+
+    return Family(
+        loss=_squared_error,
+        penalty=lambda s: GroupLasso(s) + L1(s),
+        value=lambda w, s: (
+            s * (np.sqrt(members) * jnp.sum(jnp.sqrt(jnp.sum(w * w, 0))) + jnp.sum(jnp.abs(w)))
+        ),
+        data=data,
+        strengths=strengths,
+        solutions=_fista(_squared_error, shrink, data, strengths, (members, groups), 20_000),
+        rate=0.03,
+    )
+
+
 def _logistic_loss(w, data):
     x, y = data
     return jnp.mean(jax.nn.softplus(-y * (x @ w)))
@@ -272,6 +303,8 @@ OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
     "dog": lambda rate: optax.contrib.dog(),
     "clipped adam": lambda rate: optax.chain(optax.clip_by_global_norm(1.0), optax.adam(_decaying(1e-2))),
     "injected adam": lambda rate: optax.inject_hyperparams(optax.adam)(_decaying(1e-2)),
-    "multi-step adam": lambda rate: optax.MultiSteps(optax.adam(optax.cosine_decay_schedule(2e-2, STEPS // 2)), 2),
+    "multi-step adam": lambda rate: optax.MultiSteps(
+        optax.adam(optax.cosine_decay_schedule(2e-2, STEPS // 2)), 2
+    ),
     "guarded adam": lambda rate: optax.apply_if_finite(optax.adam(_decaying(1e-2)), 3),
 }
