@@ -207,7 +207,7 @@ def _zero_average(penalty: Penalty, params: Any, dtype: DTypeLike | None) -> Any
     leaves = leaves_with_paths(opened.tree)
     averages: dict[int, Any] = {i: optax.MaskedNode() for i in range(len(leaves))}
     for i, (bound, leaf) in enumerate(zip(_apply.bind(penalty, leaves), leaves, strict=True)):
-        if bound is not None and bound.order != Order.QUADRATIC:
+        if bound is not None and any(atom.order != Order.QUADRATIC for atom, _ in bound.atoms()):
             complex_ = jnp.iscomplexobj(leaf.value)
             averages[i] = jnp.zeros_like(leaf.value, None if complex_ else dtype or widen(leaf.value).dtype)
     return opened.with_leaves(averages)

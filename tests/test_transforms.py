@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from cases import random_params
 from flax import nnx
 from problems import design, lenient
 from sklearn import linear_model
 
 from penalties import L1, L2, ElasticNet, GroupLasso, Penalty, add_penalty, penalized, proximal
+
+from cases import random_params
 
 TRANSFORMS = {"add_penalty": add_penalty, "proximal": lambda penalty: proximal(penalty, 0.1)}
 
@@ -171,7 +172,7 @@ def test_strengths_are_found_deep_in_a_chain():
     state = optimizer.init(params)
     assert float(optax.tree.get(state, "penalty").strength) == np.float32(0.1)
     state = optax.tree.set(state, penalty=L2(0.7))
-    updates, state = lenient(optimizer).update(zeros_like(params), state, params)
+    _, state = lenient(optimizer).update(zeros_like(params), state, params)
     assert float(optax.tree.get(state, "penalty").strength) == np.float32(0.7)
 
 
@@ -236,7 +237,7 @@ def test_missing_gradients_pass_through(make):
     params = {"a": jnp.ones(2), "b": jnp.ones(3), "c": jnp.ones(4)}
     transform = make(L1(0.1))
     grads = {"a": jnp.ones(2), "b": None, "c": optax.MaskedNode()}
-    updates, state = transform.update(grads, transform.init(params), params)
+    updates, _ = transform.update(grads, transform.init(params), params)
     assert updates["b"] is None
     assert updates["c"] == optax.MaskedNode()
     alone, _ = transform.update({"a": jnp.ones(2)}, transform.init({"a": params["a"]}), {"a": params["a"]})
@@ -344,13 +345,13 @@ def test_gradients_of_another_structure_are_refused(name):
 
 @pytest.mark.parametrize("wrong", [-0.1, np.nan, np.inf])
 def test_a_step_size_that_is_none_is_refused(wrong):
-    with pytest.raises(ValueError, match="step_size is .*: expected a finite number"):
+    with pytest.raises(ValueError, match=r"step_size is .*: expected a finite number"):
         proximal(L1(0.1), wrong)
 
 
 @pytest.mark.parametrize("wrong", ["0.1", None, True])
 def test_a_step_size_that_is_no_number_is_refused(wrong):
-    with pytest.raises(TypeError, match="step_size is .*: expected a number"):
+    with pytest.raises(TypeError, match=r"step_size is .*: expected a number"):
         proximal(L1(0.1), wrong)
 
 
