@@ -68,7 +68,8 @@ def penalized(
     noise a group shrinks without ever turning round.
 
     No learning rate is asked for and no optimizer's state is read, so that any optimizer serves,
-    chains, masks, schedules and accumulation included.
+    chains, masks, schedules and accumulation included. To a line search (`optax.lbfgs`: this is OWL-QN
+    then) pass `value`, `grad` and `value_fn` of the loss alone; the penalty is added here.
 
     Why the fixed points are right. Write F = f + R. (1) At a fixed point of an optimizer that moves
     only if it is fed, the fed direction d is 0, and ḡ = ∇f(x). (2) d = 0 says for x ≠ 0 that
@@ -87,7 +88,8 @@ def penalized(
         decay: of the average, in [0, 1). The average decides about zeros only; 0 is right for full
             gradients, 0.99 for mini-batches.
         accumulator_dtype: the dtype the average is stored in, by default float32 (float64 for
-            float64 leaves); bfloat16 halves its memory. Arithmetic is in float32 all the same.
+            float64 leaves); bfloat16 halves its memory, and is rounded so that it is right over the
+            steps. Arithmetic is in float32 all the same.
 
     Returns:
         A transform to use in place of the optimizer. Updates of penalized leaves have the wider of
@@ -134,7 +136,7 @@ def penalized(
         _apply.join_leaves(Opened(params).tree, Opened(updates).tree, "updates")  # or raises
         current = penalty_at(penalty, state.penalty, state.count)
         weight = _settling.average_weight(state.count, decay)
-        averages = _averaged(state.average, updates, weight)
+        averages = _averaged(state.average, updates, weight, state.count)
 
         def feed(bound, leaf, gradient):
             average = averages.at(leaf.path, gradient.value)
@@ -190,11 +192,11 @@ class _Averages(NamedTuple):
         return self.by_path.get(path, otherwise)
 
 
-def _averaged(average: Any, gradients: Any, weight: Array) -> _Averages:
+def _averaged(average: Any, gradients: Any, weight: Array, count: Array) -> _Averages:
     opened = Opened(average)
     gradient_at = {leaf.path: leaf.value for leaf in leaves_with_paths(Opened(gradients).tree)}
     new = {
-        i: _settling.averaged(leaf.value, gradient_at[leaf.path], weight)
+        i: _settling.averaged(leaf.value, gradient_at[leaf.path], weight, count)
         for i, leaf in enumerate(leaves_with_paths(opened.tree))
         if leaf.path in gradient_at  # a leaf without a gradient keeps its average
     }

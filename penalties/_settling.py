@@ -14,16 +14,32 @@ from penalties._penalty import Average
 
 
 @jax.jit
-def averaged(average: Array, gradient: Array, weight: Array) -> Array:
+def averaged(average: Array, gradient: Array, weight: Array, count: Array) -> Array:
     """The running average of the gradient, moved towards it by `weight`; skips what is not finite.
 
     With weight = (1 − decay)/(1 − decayᵗ) at step t = 1, 2, ... this is the bias-corrected
     exponential average itself: no correction is left to do, and a skipped step changes nothing.
-    Arithmetic is in the accumulator's dtype, whatever dtype the average is stored in.
+    Arithmetic is in the accumulator's dtype, whatever dtype the average is stored in; `count` is the
+    number of the step.
     """
     wide, gradient = widen(average), widen(gradient)
     moved = wide + weight.astype(wide.real.dtype) * (gradient - wide)
-    return jnp.where(jnp.isfinite(gradient), moved, wide).astype(average.dtype)
+    moved = jnp.where(jnp.isfinite(gradient), moved, wide)
+    if average.dtype == jnp.bfloat16:
+        return _dithered(moved, count)
+    return moved.astype(average.dtype)
+
+
+def _dithered(x: Array, count: Array) -> Array:
+    """float32 to bfloat16, rounded up or down so that over the steps the mean is right.
+
+    To the nearest, an average would stop short: each step moves it by 1 % of what is missing, which
+    is rounded away once that is less than 0.4 % of the average itself. The thresholds are multiples
+    of the golden ratio, as evenly spread over any stretch of steps as they can be.
+    """
+    threshold = (count.astype(jnp.uint32) * 40503) & 0xFFFF  # 2¹⁶ / golden ratio
+    bits = jax.lax.bitcast_convert_type(x, jnp.uint32) + threshold
+    return jax.lax.bitcast_convert_type((bits >> 16).astype(jnp.uint16), jnp.bfloat16)
 
 
 @jax.jit

@@ -942,3 +942,19 @@ def test_sharded_training_adds_no_collectives():
         check=False,
     )
     assert done.stdout == "done\n", done.stdout + done.stderr
+
+
+def test_an_average_in_bfloat16_does_not_stall_short_of_the_gradient():
+    # Each step moves it by 1 % of what is missing: rounded to the nearest, by nothing at all.
+    target = jnp.array([0.9, 0.95, -0.97, 2.0])  # with strength 1 the first three are exactly 0
+
+    def step(carry, _):
+        w, state = carry
+        updates, state = tx.update(w - target, state, w)
+        return (optax.apply_updates(w, updates), state), None
+
+    tx = penalized(lenient(optax.sgd(0.2)), L1(1.0), accumulator_dtype=jnp.bfloat16)
+    w = jnp.full(4, -5.0)
+    w, state = jax.jit(lambda c: jax.lax.scan(step, c, length=5_000)[0])((w, tx.init(w)))
+    assert state.average.dtype == jnp.bfloat16
+    np.testing.assert_allclose(w, [0.0, 0.0, 0.0, 1.0], atol=1e-6)

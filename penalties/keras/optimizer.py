@@ -199,7 +199,7 @@ class Penalized(keras.optimizers.Optimizer):
         average = self._average_of.get(self._var_key(variable))
         if average is None:
             return gradient
-        average.assign(_settling.averaged(average.value, gradient, weight))
+        average.assign(_settling.averaged(average.value, gradient, weight, self._iterations.value))
         return average.value
 
     def _step_inside(self, grads: list[Any], variables: list[Any]) -> None:
