@@ -47,7 +47,9 @@ def test_every_public_name_has_an_example():
 def test_readme_code_runs_from_top_to_bottom():
     # In a process of its own: the second block sets the backend of Keras.
     code = "\n".join(blocks("python"))
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
+    )
     assert run.returncode == 0, run.stderr
 
 

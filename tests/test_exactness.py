@@ -52,7 +52,6 @@ def test_the_oracles_have_zeros_and_nonzeros(x64):
         assert 0.2 < zeros < 0.97, name
 
 
-
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_float32_reaches_the_objective_to_1e_6(optimizer):
     with jax.enable_x64(True):
@@ -117,7 +116,9 @@ def test_lookahead_around_penalized_keeps_the_zeros_of_its_fast_params(x64):
         return (optax.apply_updates(params, updates), state), None
 
     params = optax.LookaheadParams.init_synced(jax.numpy.zeros(60))
-    (params, _), _ = jax.jit(lambda p, s: jax.lax.scan(step, (p, s), length=STEPS + 3))(params, tx.init(params))
+    (params, _), _ = jax.jit(lambda p, s: jax.lax.scan(step, (p, s), length=STEPS + 3))(
+        params, tx.init(params)
+    )
     kept = keep_zeros(params.slow, params.fast)
     assert np.all(same_support(kept, problem.solutions[0]))
     assert problem.gap(np.stack([kept, *problem.solutions[1:]]))[0] <= 1e-9

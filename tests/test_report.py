@@ -277,7 +277,9 @@ class TestDescribeErrors:
 
 class TestPrinted:
     def test_table(self):
-        assert str(describe((L1(0.5) + L2(0.25)).on("**/kernel"), PARAMS | {"step": np.int32(3)})) == "\n".join(
+        assert str(
+            describe((L1(0.5) + L2(0.25)).on("**/kernel"), PARAMS | {"step": np.int32(3)})
+        ) == "\n".join(
             [
                 "leaf          shape   dtype    penalty             value  share          zeros",
                 "------------------------------------------------------------------------------",
