@@ -9,12 +9,12 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
 import jax
 import numpy as np
 from jax import Array
-from jax.core import Tracer
 
 from penalties import _apply
 from penalties._fields import register, static, static_names, strength_names
+from penalties._plain import shortest, shown
 from penalties._selection import Selector, Where, selector
-from penalties._strengths import checked, checked_factor
+from penalties._strengths import checked, checked_factor, is_number, times
 
 T = TypeVar("T")
 
@@ -166,7 +166,7 @@ class Penalty(abc.ABC):
         return self if _is_zero(other) else NotImplemented  # sum([...]) starts from 0
 
     def __mul__(self, factor: Any) -> Self:
-        if isinstance(factor, Penalty) or not _is_number(factor):
+        if isinstance(factor, Penalty) or not is_number(factor):
             return NotImplemented
         return self.scaled(checked_factor(factor))
 
@@ -174,7 +174,7 @@ class Penalty(abc.ABC):
 
     def scaled(self, factor: Any) -> Self:
         """factor·R. Here: every strength times the factor; override where R is not linear in them."""
-        return jax.tree.map(lambda strength: _times(strength, factor), self)
+        return jax.tree.map(lambda strength: times(strength, factor), self)
 
     def atoms(self) -> Iterator[tuple["Penalty", tuple["Selected", ...]]]:
         """The penalties this one is a sum of, each with the selections around it."""
@@ -196,11 +196,11 @@ class Penalty(abc.ABC):
 
     def __repr__(self) -> str:
         fields = dataclasses.fields(self)
-        shown = ", ".join(
-            _shown(getattr(self, f.name)) if len(fields) == 1 else f"{f.name}={_shown(getattr(self, f.name))}"
+        text = ", ".join(
+            shown(getattr(self, f.name)) if len(fields) == 1 else f"{f.name}={shown(getattr(self, f.name))}"
             for f in fields
         )
-        return f"{type(self).__name__}({shown})"
+        return f"{type(self).__name__}({text})"
 
 
 class SettlingPenalty(Penalty, abc.ABC):
@@ -340,10 +340,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(x) for x in value]
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
-        # float32 by its shortest decimal: 0.1, not 0.10000000149.
-        array = np.asarray(value)
-        shortest = np.array([float(str(x)) for x in array.ravel()]).reshape(array.shape)
-        return {"array": shortest.tolist()} if value.ndim else float(shortest)
+        return {"array": shortest(value).tolist()} if value.ndim else float(shortest(value))
     return value
 
 
@@ -357,30 +354,3 @@ def _terms(penalty: Penalty) -> tuple[Penalty, ...]:
 
 def _is_zero(x: Any) -> bool:
     return isinstance(x, int) and not isinstance(x, bool) and x == 0
-
-
-def _is_number(x: Any) -> bool:
-    return isinstance(x, (int, float, np.generic, np.ndarray, jax.Array)) and not isinstance(
-        x, (bool, np.bool_)
-    )
-
-
-def _times(strength: Any, factor: Any) -> Any:
-    # Python and NumPy numbers stay Python numbers; NumPy would widen a float32 array's dtype.
-    if isinstance(strength, np.generic):
-        strength = float(str(strength))
-    if isinstance(strength, float) or isinstance(factor, float):
-        return strength * factor
-    return strength * factor.astype(strength.dtype)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, Tracer):
-        return str(value.aval.str_short())
-    if isinstance(value, (jax.Array, np.ndarray)) and value.ndim:
-        return f"{value.dtype}[{','.join(map(str, value.shape))}]"
-    if isinstance(value, (jax.Array, np.ndarray, np.generic)):
-        return str(plain(value))
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{k!r}: {_shown(v)}" for k, v in value.items()) + "}"
-    return repr(value)

@@ -12,6 +12,7 @@ from jax.core import Tracer
 
 from penalties._leaf_paths import Leaf, join, leaves_with_paths
 from penalties._numbers import accumulator
+from penalties._plain import shortest
 from penalties._selection import by_prefix
 
 Strength = Any
@@ -50,7 +51,7 @@ def _checked_leaf(x: Any, name: str) -> Any:
     if x.ndim == 0:
         # The shortest decimal that is this number in its own dtype: 0.1, not 0.10000000149.
         number = float(x)
-        return _checked_number(number if x.dtype == np.float64 else float(str(np.float32(number))), name)
+        return _checked_number(number if x.dtype == np.float64 else shortest(np.float32(number)).item(), name)
     # Never through NumPy: the array may be spread over processes.
     with jax.ensure_compile_time_eval():
         wrong = bool(jnp.any(~(jnp.isfinite(x) & (x >= 0))))
@@ -132,3 +133,20 @@ class PerLeaf:
                 f"shape {shape}: give a scalar, or an array whose shape fits the leaf's"
             )
         return value.reshape((1,) * (len(shape) - value.ndim) + value.shape)
+
+
+def is_number(x: Any) -> bool:
+    """Whether x may be a factor of a penalty."""
+    return isinstance(x, (int, float, np.generic, np.ndarray, jax.Array)) and not isinstance(
+        x, (bool, np.bool_)
+    )
+
+
+def times(strength: Any, factor: Any) -> Any:
+    """strength · factor, in the dtype of the strength."""
+    # Python and NumPy numbers stay Python numbers; NumPy would widen a float32 array's dtype.
+    if isinstance(strength, np.generic):
+        strength = shortest(strength).item()
+    if isinstance(strength, float) or isinstance(factor, float):
+        return strength * factor
+    return strength * factor.astype(strength.dtype)
