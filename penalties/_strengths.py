@@ -143,10 +143,13 @@ def is_number(x: Any) -> bool:
 
 
 def times(strength: Any, factor: Any) -> Any:
-    """strength · factor, in the dtype of the strength."""
+    """strength · factor, in the dtype of the strength; of an integer strength, in the default float."""
     # Python and NumPy numbers stay Python numbers; NumPy would widen a float32 array's dtype.
     if isinstance(strength, np.generic):
         strength = shortest(strength).item()
     if isinstance(strength, float) or isinstance(factor, float):
         return strength * factor
-    return strength * factor.astype(strength.dtype)
+    # Of an integer strength half is no integer.
+    whole = jnp.issubdtype(strength.dtype, jnp.integer)
+    dtype = jax.dtypes.canonicalize_dtype(float) if whole else strength.dtype
+    return strength.astype(dtype) * factor.astype(dtype)

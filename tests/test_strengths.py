@@ -227,3 +227,12 @@ def test_strength_zero_settles_nothing():
     w, moved = jnp.array([1.0, -1.0]), jnp.array([-0.5, -2.0])
     for penalty in (L1(0.0), GroupLasso(0.0), ElasticNet(0.0, 0.1)):
         assert penalty.settle(w, moved, moved).tolist() == moved.tolist()
+
+
+def test_integer_strengths_times_a_fraction_are_fractions():
+    w, whole = jnp.ones(2), jnp.array([1, 3])
+    halved = jax.jit(lambda strength, factor: (factor * L1(strength))(w))
+    assert float(halved(whole, 0.5)) == 2.0
+    assert float(halved(3, 0.5)) == 3.0
+    assert float((jnp.array([0.5, 0.5]) * L1(whole))(w)) == 2.0
+    assert float((np.array([0.5, 0.5]) * L1(np.array([1, 3])))(w)) == 2.0
