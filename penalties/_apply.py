@@ -165,23 +165,19 @@ def _prox(penalty: Penalty, tree: Any, step: Any) -> dict[int, Array]:
 
 @jax.jit
 def _subgradient(penalty: Penalty, params: Any, grads: Any) -> dict[int, Array]:
-    joined = join_leaves(params, grads, "grads")
-    bound = bind(penalty, [leaf for leaf, _ in joined])
     return {
         i: _subgradient_at(p, leaf.value, gradient.value)
-        for i, (p, (leaf, gradient)) in enumerate(zip(bound, joined, strict=True))
+        for i, (p, leaf, gradient) in enumerate(bind_joined(penalty, params, grads, "grads"))
         if p is not None
     }
 
 
 @jax.jit
 def _settle(penalty: Penalty, params: Any, moved: Any, direction: Any) -> dict[int, Array]:
-    joined = join_leaves(params, moved, "moved")
-    bound = bind(penalty, [leaf for leaf, _ in joined])
-    directions = {leaf.path: leaf.value for leaf in leaves_with_paths(direction)}
+    directions = {new.path: leaf.value for leaf, new in join_leaves(direction, moved, "moved", "direction")}
     return {
         i: _settle_at(p, leaf.value, new.value, directions[leaf.path])
-        for i, (p, (leaf, new)) in enumerate(zip(bound, joined, strict=True))
+        for i, (p, leaf, new) in enumerate(bind_joined(penalty, params, moved, "moved"))
         if p is not None
     }
 
@@ -191,7 +187,20 @@ def check(penalty: Penalty, params: Any) -> None:
     bind(penalty, leaves_with_paths(Opened(params).tree))
 
 
-def join_leaves(params: Any, other: Any, name: str) -> list[tuple[Leaf, Leaf]]:
+def bind_joined(
+    penalty: Penalty, params: Any, other: Any, name: str
+) -> list[tuple[Penalty | None, Leaf, Leaf]]:
+    """(penalty of the leaf, leaf of params, leaf of other) for each leaf of `other`.
+
+    Bound on all leaves of params: a selection is no error where only the gradients lack its leaves.
+    """
+    joined = join_leaves(params, other, name)
+    leaves = leaves_with_paths(params)
+    bound = {leaf.path: p for leaf, p in zip(leaves, bind(penalty, leaves), strict=True)}
+    return [(bound[leaf.path], leaf, its) for leaf, its in joined]
+
+
+def join_leaves(params: Any, other: Any, name: str, of: str = "params") -> list[tuple[Leaf, Leaf]]:
     """(leaf of params, leaf of other) for each leaf of `other`, joined by path.
 
     By path and not by position: gradients may lack leaves (None, `optax.MaskedNode`) or boxes that
@@ -202,15 +211,15 @@ def join_leaves(params: Any, other: Any, name: str) -> list[tuple[Leaf, Leaf]]:
     for leaf in leaves_with_paths(other):
         if leaf.path not in lookup:
             raise ValueError(
-                f"{name} has a leaf {leaf.path!r} that params has not; params has {list(lookup)[:20]}. "
-                f"Pass params and {name} of the same structure."
+                f"{name} has a leaf {leaf.path!r} that {of} has not; {of} has {list(lookup)[:20]}. "
+                f"Pass {of} and {name} of the same structure."
             )
         mine = lookup[leaf.path]
         # What is no array, such as the float0 gradient of integers, has no shape and is passed over.
         here, there = getattr(leaf.value, "shape", None), getattr(mine.value, "shape", None)
         if here != there and here is not None:
             raise ValueError(
-                f"the leaf {leaf.path!r} has shape {there} in params and {here} in {name}: pass trees of "
+                f"the leaf {leaf.path!r} has shape {there} in {of} and {here} in {name}: pass trees of "
                 "the same structure"
             )
         joined.append((mine, leaf))

@@ -56,12 +56,10 @@ def optimality(penalty: Penalty, params: Any, grads: Any) -> Optimality:
 
 @jax.jit
 def _optimality(penalty: Penalty, params: Any, grads: Any) -> Optimality:
-    joined = _apply.join_leaves(params, grads, "grads")
-    bound = _apply.bind(penalty, [leaf for leaf, _ in joined])
     squares = {
         gradient.path: _square_norm(p, leaf.value, gradient.value)
-        for p, (leaf, gradient) in zip(bound, joined, strict=True)
-        if leaf.trainable and jnp.issubdtype(gradient.value.dtype, jnp.inexact)
+        for p, leaf, gradient in _apply.bind_joined(penalty, params, grads, "grads")
+        if leaf.trainable and _apply.is_inexact(gradient)  # integers have gradients of float0
     }
     norms = {path: jnp.sqrt(square) for path, square in squares.items()}
     return Optimality(jnp.sqrt(sum_scalars(list(squares.values()))), norms)

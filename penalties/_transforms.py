@@ -148,14 +148,9 @@ def _proximal_update(penalty: Penalty, w: Array, update: Array, step: Array) -> 
 def map_bound(function: Callable[[Penalty, Leaf, Leaf], Array], penalty: Penalty, params: Any, updates: Any):
     """`updates` with `function(penalty of the leaf, leaf of params, leaf of updates)` where selected."""
     opened = Opened(updates)
-    joined = _apply.join_leaves(params, opened.tree, "updates")
-    bound = _apply.bind(penalty, [leaf for leaf, _ in joined])
+    joined = _apply.bind_joined(penalty, Opened(params).tree, opened.tree, "updates")
     return opened.with_leaves(
-        {
-            i: function(p, leaf, update)
-            for i, (p, (leaf, update)) in enumerate(zip(bound, joined, strict=True))
-            if p is not None
-        }
+        {i: function(p, leaf, update) for i, (p, leaf, update) in enumerate(joined) if p is not None}
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penalties import Penalty, SettlingPenalty, _apply, from_config
+from penalties import L1, Penalty, SettlingPenalty, _apply, from_config
 
 from cases import CASES, SHAPES, Case, flat, random_params, ravel, tree, unravel
 
@@ -687,3 +687,11 @@ def test_no_two_rows_have_the_same_name():
 def test_ravel_and_unravel_are_inverse():
     params = random_params()
     assert_same_bits(unravel(ravel(params), jnp.float32), params)
+
+
+def test_settle_says_that_the_direction_is_of_another_structure():
+    params = {"a": jnp.ones(3), "b": jnp.ones(2)}
+    with pytest.raises(ValueError, match="that direction has not"):
+        L1(0.1).settle(params, params, {"a": jnp.ones(3)})
+    with pytest.raises(ValueError, match="in direction"):
+        L1(0.1).settle(params, params, {"a": jnp.ones(3), "b": jnp.ones(3)})

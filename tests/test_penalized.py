@@ -958,3 +958,11 @@ def test_an_average_in_bfloat16_does_not_stall_short_of_the_gradient():
     w, state = jax.jit(lambda c: jax.lax.scan(step, c, length=5_000)[0])((w, tx.init(w)))
     assert state.average.dtype == jnp.bfloat16
     np.testing.assert_allclose(w, [0.0, 0.0, 0.0, 1.0], atol=1e-6)
+
+
+def test_optimality_passes_over_the_float0_gradients_of_integers():
+    params = {"w": jnp.array([1.0, -2.0]), "steps": jnp.arange(2)}
+    grads = jax.grad(lambda p: jnp.sum(p["w"] ** 2), allow_int=True)(params)
+    found = optimality(L1(0.5), params, grads)
+    assert list(found.leaves) == ["w"]
+    np.testing.assert_allclose(found.norm, np.hypot(2.5, 4.5), rtol=1e-6)

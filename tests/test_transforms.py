@@ -432,3 +432,15 @@ def test_a_penalty_without_a_rule_for_zeros_has_a_prox_all_the_same():
     optimizer = optax.chain(optax.sgd(1.0), proximal(UpToOne(), 1.0))
     updates, _ = optimizer.update({"w": jnp.array([-3.0, 0.25])}, optimizer.init(params), params)
     assert optax.apply_updates(params, updates)["w"].tolist() == [1.0, -0.75]
+
+
+@pytest.mark.parametrize("make", [*TRANSFORMS.values(), lambda penalty: penalized(optax.sgd(0.1), penalty)])
+@pytest.mark.parametrize("penalty", [L1({"a": 0.1, "b": 0.2}), L1(0.1).on("b") + L2(0.1).on("a")])
+def test_leaves_without_a_gradient_are_penalized_leaves_all_the_same(make, penalty):
+    params = {"a": jnp.ones(3), "b": jnp.ones(2)}
+    optimizer = make(penalty)
+    grads = {"a": jnp.ones(3), "b": None}
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    full, _ = optimizer.update(grads | {"b": jnp.ones(2)}, optimizer.init(params), params)
+    assert updates["b"] is None
+    np.testing.assert_array_equal(updates["a"], full["a"])
