@@ -73,4 +73,4 @@ def average_weight(count: Array, decay: Any) -> Array:
     decay = jnp.asarray(decay, jnp.float32)
     # expm1, for 1 − decayᵗ loses digits where decay is near 1.
     log = jnp.log(decay)
-    return jnp.where(decay == 0, 1.0, jnp.expm1(log) / jnp.expm1(log * (count + 1).astype(jnp.float32)))
+    return jnp.where(decay == 0, 1.0, jnp.expm1(log) / jnp.expm1(log * (count.astype(jnp.float32) + 1)))

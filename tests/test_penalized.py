@@ -966,3 +966,11 @@ def test_optimality_passes_over_the_float0_gradients_of_integers():
     found = optimality(L1(0.5), params, grads)
     assert list(found.leaves) == ["w"]
     np.testing.assert_allclose(found.norm, np.hypot(2.5, 4.5), rtol=1e-6)
+
+
+def test_the_average_goes_on_when_the_count_has_reached_its_end():
+    params = jnp.ones(2)
+    optimizer = penalized(optax.sgd(0.1), L1(0.1))
+    state = optimizer.init(params)._replace(count=jnp.int32(2**31 - 1))
+    _, state = optimizer.update(params, state, params)
+    np.testing.assert_allclose(state.average, 0.01, rtol=1e-5)
