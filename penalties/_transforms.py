@@ -12,7 +12,7 @@ from penalties import _apply
 from penalties._leaf_paths import Leaf
 from penalties._numbers import widen, wider
 from penalties._penalty import Penalty
-from penalties._strengths import checked
+from penalties._strengths import checked, guarded
 from penalties._trees import Opened
 
 ScheduledPenalty = Penalty | Callable[[Array], Penalty]
@@ -97,7 +97,8 @@ def proximal(penalty: ScheduledPenalty, step_size: Any) -> optax.GradientTransfo
 
     Raises:
         TypeError: `penalty` is neither a Penalty nor a function.
-        ValueError: step_size is negative, NaN or infinite; in `update`, without `params`.
+        ValueError: step_size is negative, NaN, infinite or no single number (a schedule that gives a
+            negative one makes params NaN); in `update`, without `params`.
 
     >>> import jax.numpy as jnp, optax
     >>> from penalties import L1, proximal
@@ -112,12 +113,14 @@ def proximal(penalty: ScheduledPenalty, step_size: Any) -> optax.GradientTransfo
     check_penalty(penalty)
     if not callable(step_size):
         step_size = checked(step_size, "step_size")
+        if not jax.tree_util.all_leaves([step_size]) or jnp.ndim(step_size):
+            raise ValueError(f"step_size is {step_size!r}: expected one number ≥ 0 or an optax schedule")
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         del extra_args
         require_params(params, "proximal")
         current = penalty_at(penalty, state.penalty, state.count)
-        step = jnp.asarray(step_size(state.count) if callable(step_size) else step_size)
+        step = guarded(step_size(state.count) if callable(step_size) else step_size)
 
         def shrink(bound, leaf, update):
             return _proximal_update(bound, leaf.value, update.value, step)
@@ -156,7 +159,8 @@ def map_bound(function: Callable[[Penalty, Leaf, Leaf], Array], penalty: Penalty
 
 def check_penalty(penalty: Any) -> None:
     """Raises TypeError unless `penalty` is a Penalty or a function."""
-    if not isinstance(penalty, Penalty) and not callable(penalty):
+    # A class is callable, too: of the step count it would make a strength.
+    if not isinstance(penalty, Penalty) and (not callable(penalty) or isinstance(penalty, type)):
         raise TypeError(
             f"expected a Penalty such as L1(1e-4), or a function of the step count that returns one; "
             f"got {penalty!r} of type {type(penalty).__name__}"
@@ -166,6 +170,11 @@ def check_penalty(penalty: Any) -> None:
 def penalty_at(penalty: ScheduledPenalty, current: Penalty, count: Array) -> Penalty:
     """The penalty of this step: from the schedule, if it is one, else from the state."""
     if isinstance(penalty, Penalty):
+        if not isinstance(current, Penalty):
+            raise TypeError(
+                f"the state holds {current!r} of type {type(current).__name__} for the penalty: set one, "
+                "as in `optax.tree.set(state, penalty=L1(0.2))`"
+            )
         return current
     return as_arrays(penalty(count))
 

@@ -444,3 +444,24 @@ def test_leaves_without_a_gradient_are_penalized_leaves_all_the_same(make, penal
     full, _ = optimizer.update(grads | {"b": jnp.ones(2)}, optimizer.init(params), params)
     assert updates["b"] is None
     np.testing.assert_array_equal(updates["a"], full["a"])
+
+
+@pytest.mark.parametrize("make", [*TRANSFORMS.values(), lambda penalty: penalized(optax.sgd(0.1), penalty)])
+def test_a_class_is_no_schedule_and_a_number_no_penalty_in_a_state(make):
+    with pytest.raises(TypeError, match="expected a Penalty such as"):
+        make(L1)
+    params = jnp.ones(2)
+    optimizer = make(L1(0.1))
+    state = optax.tree.set(optimizer.init(params), penalty=0.2)
+    with pytest.raises(TypeError, match=r"0\.2 of type float for the penalty: set one"):
+        optimizer.update(params, state, params)
+
+
+def test_proximal_takes_one_step_size():
+    for wrong in ({"a": 0.1}, jnp.ones(2)):
+        with pytest.raises(ValueError, match="expected one number"):
+            proximal(L1(0.1), wrong)
+    params = jnp.ones(2)
+    optimizer = proximal(L1(0.1), lambda count: -1.0)
+    updates, _ = optimizer.update(params, optimizer.init(params), params)
+    assert bool(jnp.all(jnp.isnan(updates)))
