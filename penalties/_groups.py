@@ -1,6 +1,7 @@
 """Penalties of whole groups of weights: GroupLasso."""
 
 import math
+import operator
 from typing import final
 
 import jax.numpy as jnp
@@ -44,6 +45,17 @@ class GroupLasso(SettlingPenalty):
     axis: int | tuple[int, ...] = static(-1)
 
     order = Order.GROUPWISE
+
+    def __post_init__(self):
+        super().__post_init__()
+        axes = self.axis if isinstance(self.axis, (tuple, list)) else (self.axis,)
+        try:
+            if any(isinstance(axis, bool) for axis in axes):
+                raise TypeError
+            axes = tuple(map(operator.index, axes))
+        except TypeError:
+            raise TypeError(f"GroupLasso.axis is {self.axis!r}: expected an int or a tuple of ints") from None
+        object.__setattr__(self, "axis", axes if isinstance(self.axis, (tuple, list)) else axes[0])
 
     def value_at(self, w: Array) -> Array:
         return jnp.sum(self._threshold(w) * norm(w, self._within(w)))

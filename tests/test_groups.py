@@ -192,3 +192,11 @@ def test_subgradient_of_a_zero_group_is_the_best_by_brute_force():
     np.testing.assert_allclose(found[:, 0], best, atol=1e-2)
     small = GroupLasso(3.0).subgradient(jnp.zeros((2, 1)), jnp.asarray(gradient))
     np.testing.assert_array_equal(small, 0)
+
+
+def test_axis_is_an_int_or_a_tuple_of_ints():
+    for wrong in (None, "a", 1.0, True, (0, None)):
+        with pytest.raises(TypeError, match="expected an int or a tuple of ints"):
+            GroupLasso(0.1, axis=wrong)
+    assert GroupLasso(0.1, axis=[0, -1]).axis == (0, -1)
+    assert type(GroupLasso(0.1, axis=np.int64(0)).axis) is int
