@@ -119,12 +119,24 @@ def _binder(atom: Penalty, leaves: Sequence[Leaf]):
 
 @jax.jit
 def _value_at(penalty: Penalty, w: Array) -> Array:
-    return penalty.value_at(widen(w))
+    value = penalty.value_at(widen(w))
+    if jnp.shape(value):
+        raise ValueError(
+            f"{type(penalty).__name__}.value_at returned an array of shape {jnp.shape(value)} for a leaf of "
+            f"shape {w.shape}: expected a scalar, such as a jnp.sum"
+        )
+    return value
 
 
 @jax.jit
 def _prox_at(penalty: Penalty, w: Array, step: Array) -> Array:
-    return penalty.prox_at(widen(w), step).astype(w.dtype)
+    new = penalty.prox_at(widen(w), step)
+    if new.shape != w.shape:
+        raise ValueError(
+            f"{type(penalty).__name__}.prox_at returned an array of shape {new.shape} for a leaf of shape "
+            f"{w.shape}: expected the leaf's shape"
+        )
+    return new.astype(w.dtype)
 
 
 @jax.jit
