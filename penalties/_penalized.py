@@ -11,7 +11,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from penalties import _apply, _settling
-from penalties._leaf_paths import leaves_with_paths
+from penalties._leaf_paths import is_array, leaves_with_paths
 from penalties._numbers import widen
 from penalties._penalty import Order, Penalty, check_settling
 from penalties._transforms import (
@@ -173,14 +173,20 @@ def keep_zeros(averaged: Any, iterate: Any) -> Any:
         iterate: the params that training updates; a tree of the same structure.
 
     Returns:
-        A tree like averaged, dtypes kept.
+        A tree like averaged, dtypes kept; leaves that are neither floating nor complex as they are.
 
     >>> import jax.numpy as jnp
     >>> from penalties import keep_zeros
     >>> keep_zeros({"w": jnp.array([0.9, 1e-3])}, {"w": jnp.array([1.0, 0.0])})["w"].tolist()
     [0.8999999761581421, 0.0]
     """
-    return jax.tree.map(lambda a, x: jnp.where(x == 0, jnp.zeros_like(a), a), averaged, iterate)
+
+    def keep(average, x):
+        if not is_array(x) or not jnp.issubdtype(x.dtype, jnp.inexact):
+            return average  # a counter, a key, a function
+        return jnp.where(x == 0, jnp.zeros_like(average), average)
+
+    return jax.tree.map(keep, averaged, iterate)
 
 
 class _Averages(NamedTuple):

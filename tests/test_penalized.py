@@ -974,3 +974,12 @@ def test_the_average_goes_on_when_the_count_has_reached_its_end():
     state = optimizer.init(params)._replace(count=jnp.int32(2**31 - 1))
     _, state = optimizer.update(params, state, params)
     np.testing.assert_allclose(state.average, 0.01, rtol=1e-5)
+
+
+def test_keep_zeros_leaves_what_is_no_weight_alone():
+    iterate = {"w": jnp.zeros(2), "steps": jnp.arange(2), "key": jax.random.key(0), "activation": jnp.tanh}
+    kept = keep_zeros(iterate | {"w": jnp.ones(2), "steps": jnp.arange(3, 5)}, iterate)
+    assert kept["w"].tolist() == [0.0, 0.0]
+    assert kept["steps"].tolist() == [3, 4]
+    assert kept["key"] is iterate["key"]
+    assert kept["activation"] is jnp.tanh
