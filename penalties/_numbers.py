@@ -73,7 +73,7 @@ def weighted_sum(x: Array, strength: Array) -> Array:
         return jnp.sum(strength * x)
     # Multiplied once: XLA would store the strength in an array as large as x, and read it back.
     total = jnp.sum(x)
-    return jnp.where((strength == 0) & jnp.isinf(total), jnp.zeros_like(total), strength * total)
+    return jnp.where((strength == 0) & (total == jnp.inf), jnp.zeros_like(total), strength * total)
 
 
 def weighted_squares(x: Array, strength: Array) -> Array:
