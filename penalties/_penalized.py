@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 from jax.typing import DTypeLike
@@ -120,8 +121,15 @@ def penalized(
     check_penalty(penalty)
     if isinstance(penalty, Penalty):
         check_settling(penalty)
-    if not 0 <= decay < 1:
-        raise ValueError(f"decay is {decay}: expected a number in [0, 1), such as 0.99")
+    if not isinstance(optimizer, (optax.GradientTransformation, optax.GradientTransformationExtraArgs)):
+        raise TypeError(
+            f"the optimizer is {optimizer!r} of type {type(optimizer).__name__}: expected an optax "
+            "optimizer such as optax.adam(1e-3), and the penalty after it"
+        )
+    if not 0 <= np.float32(decay) < 1:
+        raise ValueError(
+            f"decay is {decay}: expected a number in [0, 1), less than 1 in float32, such as 0.99"
+        )
     optimizer = optax.with_extra_args_support(optimizer)
 
     def init(params: Any) -> Any:
@@ -165,20 +173,21 @@ def penalized(
 def keep_zeros(averaged: Any, iterate: Any) -> Any:
     """An averaged model with the exact zeros of the iterate: `averaged`, and 0 where `iterate` is 0.
 
-    Optimizers that evaluate at an average of iterates (schedule-free, lookahead, an EMA of params)
-    blur the zeros: a weight that was ever nonzero has a nonzero average. The iterate knows.
+        Optimizers that evaluate at an average of iterates (schedule-free, lookahead, an EMA of params)
+        blur the zeros: a weight that was ever nonzero has a nonzero average. The iterate knows.
 
-    Args:
-        averaged: what you would evaluate at, such as `optax.contrib.schedule_free_eval_params(...)`.
-        iterate: the params that training updates; a tree of the same structure.
+        Args:
+            averaged: what you would evaluate at, such as `optax.contrib.schedule_free_eval_params(...)`.
+            iterate: the params that training updates; a tree of the same structure.
 
-    Returns:
-        A tree like averaged, dtypes kept; leaves that are neither floating nor complex as they are.
+        Returns:
+            A tree like averaged, dtypes kept; leaves that are neither floating nor complex as they are.
 
-    >>> import jax.numpy as jnp
-    >>> from penalties import keep_zeros
-    >>> keep_zeros({"w": jnp.array([0.9, 1e-3])}, {"w": jnp.array([1.0, 0.0])})["w"].tolist()
-    [0.8999999761581421, 0.0]
+        >>> import jax.numpy as jnp
+    import numpy as np
+        >>> from penalties import keep_zeros
+        >>> keep_zeros({"w": jnp.array([0.9, 1e-3])}, {"w": jnp.array([1.0, 0.0])})["w"].tolist()
+        [0.8999999761581421, 0.0]
     """
 
     def keep(average, x):

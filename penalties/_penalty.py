@@ -241,17 +241,7 @@ class Sum(SettlingPenalty):
         return sum((term.value_at(w) for term in self.terms[1:]), self.terms[0].value_at(w))
 
     def prox_at(self, v: Array, step: Array) -> Array:
-        parts = self._in_order()
-        kinks = [part for part in parts if part.order > Order.QUADRATIC]
-        groups = [part for part in kinks if part.order == Order.GROUPWISE]
-        alone = any(part.order == Order.ALONE for part in kinks) and len(kinks) > 1
-        if alone or any(_kind(group) != _kind(groups[0]) for group in groups):
-            raise TypeError(
-                f"the sum {' + '.join(type(part).__name__ for part in parts)} on one leaf has no prox "
-                "in closed form: give each penalty leaves of its own with `.on(...)`, or add one of "
-                "them to the loss and use the prox of the other"
-            )
-        for part in parts:
+        for part in self._in_order():
             v = part.prox_at(v, step)
             if part.order == Order.QUADRATIC:
                 # prox_{t(R + q‖·‖²)}(v) = prox_{t'R}(v/(1 + 2tq)) with t' = t/(1 + 2tq), and the
@@ -277,7 +267,17 @@ class Sum(SettlingPenalty):
         return moved
 
     def _in_order(self) -> list[Penalty]:
-        return sorted((part for term in self.terms for part in term.parts()), key=lambda p: p.order)
+        parts = sorted((part for term in self.terms for part in term.parts()), key=lambda p: p.order)
+        kinks = [part for part in parts if part.order > Order.QUADRATIC]
+        groups = [part for part in kinks if part.order == Order.GROUPWISE]
+        alone = any(part.order == Order.ALONE for part in kinks) and len(kinks) > 1
+        if alone or any(_kind(group) != _kind(groups[0]) for group in groups):
+            raise TypeError(
+                f"the sum {' + '.join(type(part).__name__ for part in parts)} on one leaf has no prox "
+                "and no rule for zeros in closed form: give each penalty leaves of its own with "
+                "`.on(...)`, or add one of them to the loss"
+            )
+        return parts
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self.terms))

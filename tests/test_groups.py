@@ -200,3 +200,15 @@ def test_axis_is_an_int_or_a_tuple_of_ints():
             GroupLasso(0.1, axis=wrong)
     assert GroupLasso(0.1, axis=[0, -1]).axis == (0, -1)
     assert type(GroupLasso(0.1, axis=np.int64(0)).axis) is int
+
+
+def test_overlapping_groups_have_neither_a_prox_nor_a_rule_for_zeros():
+    overlapping = GroupLasso(1.0, axis=0) + GroupLasso(1.0, axis=-1)
+    w = jnp.ones((2, 2))
+    for call in (
+        lambda: overlapping.prox(w),
+        lambda: overlapping.subgradient(w, w),
+        lambda: overlapping.settle(w, w, w),
+    ):
+        with pytest.raises(TypeError, match="no rule for zeros in closed form"):
+            call()

@@ -983,3 +983,14 @@ def test_keep_zeros_leaves_what_is_no_weight_alone():
     assert kept["steps"].tolist() == [3, 4]
     assert kept["key"] is iterate["key"]
     assert kept["activation"] is jnp.tanh
+
+
+@pytest.mark.parametrize("wrong", [optax.adam, None, L1(0.1)])
+def test_what_is_no_optimizer_is_named(wrong):
+    with pytest.raises(TypeError, match="expected an optax optimizer"):
+        penalized(wrong, L1(0.1))
+
+
+def test_a_decay_that_is_1_in_float32_is_refused():
+    with pytest.raises(ValueError, match="less than 1 in float32"):
+        penalized(optax.sgd(0.1), L1(0.1), decay=1 - 1e-9)
