@@ -121,7 +121,8 @@ def penalized(
     check_penalty(penalty)
     if isinstance(penalty, Penalty):
         check_settling(penalty)
-    if not isinstance(optimizer, (optax.GradientTransformation, optax.GradientTransformationExtraArgs)):
+    # Not by type: `optax.MultiSteps` is no GradientTransformation.
+    if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
         raise TypeError(
             f"the optimizer is {optimizer!r} of type {type(optimizer).__name__}: expected an optax "
             "optimizer such as optax.adam(1e-3), and the penalty after it"

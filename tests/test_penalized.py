@@ -994,3 +994,13 @@ def test_what_is_no_optimizer_is_named(wrong):
 def test_a_decay_that_is_1_in_float32_is_refused():
     with pytest.raises(ValueError, match="less than 1 in float32"):
         penalized(optax.sgd(0.1), L1(0.1), decay=1 - 1e-9)
+
+
+def test_multi_steps_is_an_optimizer_though_of_another_type():
+    optimizer = penalized(optax.MultiSteps(optax.sgd(0.5), 2), L1(0.1))
+    params = jnp.array([1.0, 0.0])
+    state = optimizer.init(params)
+    with jax.numpy_dtype_promotion("standard"):
+        for _ in range(2):
+            updates, state = optimizer.update(jnp.array([0.3, 0.05]), state, params)
+    np.testing.assert_allclose(updates, [-0.2, 0.0], rtol=1e-6)
