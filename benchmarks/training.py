@@ -44,6 +44,16 @@ def updating(optimizer, grads, params):
     return once
 
 
+def optimizers(penalty):
+    """Plain adam, and penalized with its average in two dtypes."""
+    adam = optax.adam(1e-3)
+    return {
+        "adam": adam,
+        "float32": penalized(adam, penalty),
+        "bfloat16": penalized(adam, penalty, accumulator_dtype=jnp.bfloat16),
+    }
+
+
 def check_the_same() -> None:
     """Strength 0 is no penalty: the same weights as plain adam, to the last bit."""
     params, grads = jnp.linspace(-1, 1, 100), jnp.sin(jnp.arange(100.0))
@@ -67,13 +77,7 @@ def mlp(width: int, layers: int, batch: int, repeats: int) -> None:
         return jnp.mean((h - 1) ** 2)
 
     penalty = L1(1e-5).on("**/kernel")
-    rivals = {
-        "adam": stepping(optax.adam(1e-3), loss, params),
-        "float32": stepping(penalized(optax.adam(1e-3), penalty), loss, params),
-        "bfloat16": stepping(
-            penalized(optax.adam(1e-3), penalty, accumulator_dtype=jnp.bfloat16), loss, params
-        ),
-    }
+    rivals = {name: stepping(optimizer, loss, params) for name, optimizer in optimizers(penalty).items()}
     times = medians(rivals, repeats)
     show(
         f"a training step: {layers} layers, {width} wide, batch {batch}",
@@ -89,13 +93,7 @@ def update_alone(weights: int, repeats: int) -> None:
     params = {"w": jnp.where(jnp.abs(params) < 0.5, 0.0, params)}  # as in training, many are zero
     grads = {"w": jax.random.normal(jax.random.key(1), (weights // 1000, 1000))}
     penalty = L1(1e-3)
-    rivals = {
-        "adam": updating(optax.adam(1e-3), grads, params),
-        "float32": updating(penalized(optax.adam(1e-3), penalty), grads, params),
-        "bfloat16": updating(
-            penalized(optax.adam(1e-3), penalty, accumulator_dtype=jnp.bfloat16), grads, params
-        ),
-    }
+    rivals = {name: updating(optimizer, grads, params) for name, optimizer in optimizers(penalty).items()}
     times = medians(rivals, repeats)
     show(
         f"the update alone: {weights:,} weights",

@@ -148,7 +148,7 @@ def penalized(
         averages = _averaged(state.average, updates, weight, state.count)
 
         def feed(bound, leaf, gradient):
-            average = averages.at(leaf.path, gradient.value)
+            average = averages.at(leaf.path, bound, gradient.value)
             return _settling.direction(bound, leaf.value, gradient.value, average)
 
         directions = map_bound(feed, current, params, updates)
@@ -156,7 +156,7 @@ def penalized(
 
         def settle(bound, leaf, update):
             direction = directions_at[leaf.path]
-            average = averages.at(leaf.path, direction)
+            average = averages.at(leaf.path, bound, direction)
             return _settling.settled(bound, leaf.value, update.value, direction, average, weight)
 
         def settled(steps):
@@ -202,9 +202,19 @@ class _Averages(NamedTuple):
     tree: Any
     by_path: dict[str, Array]
 
-    def at(self, path: str, otherwise: Array) -> Array:
+    def at(self, path: str, penalty: Penalty, otherwise: Array) -> Array:
         """The average of this leaf; a leaf without kinks has none and needs none."""
+        if path not in self.by_path and _has_kink(penalty):
+            raise ValueError(
+                f"the state has no average for the leaf {path!r}, on which there is {type(penalty).__name__} "
+                "now: the selection, or the params, are not those of `init`; make a new state by "
+                "`init(params)`"
+            )
         return self.by_path.get(path, otherwise)
+
+
+def _has_kink(penalty: Penalty) -> bool:
+    return any(atom.order != Order.QUADRATIC for atom, _ in penalty.atoms())
 
 
 def _averaged(average: Any, gradients: Any, weight: Array, count: Array) -> _Averages:
@@ -224,7 +234,7 @@ def _zero_average(penalty: Penalty, params: Any, dtype: DTypeLike | None) -> Any
     leaves = leaves_with_paths(opened.tree)
     averages: dict[int, Any] = {i: optax.MaskedNode() for i in range(len(leaves))}
     for i, (bound, leaf) in enumerate(zip(_apply.bind(penalty, leaves), leaves, strict=True)):
-        if bound is not None and any(atom.order != Order.QUADRATIC for atom, _ in bound.atoms()):
+        if bound is not None and _has_kink(bound):
             complex_ = jnp.iscomplexobj(leaf.value)
             averages[i] = jnp.zeros_like(leaf.value, None if complex_ else dtype or widen(leaf.value).dtype)
     return opened.with_leaves(averages)
@@ -259,9 +269,10 @@ def _objective_args(
 
 
 def _forget_objective(inner_state: Any) -> Any:
-    """Line searches keep the last value for `optax.value_and_grad_from_state`: here the objective's,
+    """The state, with infinity as the last value that a line search keeps.
 
-    which that function must not take for the loss's. Infinity tells it to compute the loss anew.
+    It keeps it for `optax.value_and_grad_from_state`, which would take this value, the objective's,
+    for the loss's. Infinity tells that function to compute the loss anew.
     """
 
     def forget(state):

@@ -208,8 +208,21 @@ class SettlingPenalty(Penalty, abc.ABC):
 
     >>> import jax.numpy as jnp
     >>> from penalties import SettlingPenalty
-    >>> isinstance(__import__("penalties").L1(0.1), SettlingPenalty)
-    True
+    >>> class Absolute(SettlingPenalty):
+    ...     strength: float
+    ...     def value_at(self, w):
+    ...         return jnp.sum(self.strength * jnp.abs(w))
+    ...     def prox_at(self, v, step):
+    ...         return v - jnp.clip(v, -step * self.strength, step * self.strength)
+    ...     def subgradient_at(self, w, gradient, average):
+    ...         at_zero = average - jnp.clip(average, -self.strength, self.strength)
+    ...         return jnp.where(w == 0, at_zero, gradient + self.strength * jnp.sign(w))
+    ...     def settle_at(self, w, moved, direction, average):
+    ...         side = jnp.where(w == 0, -direction, w)
+    ...         return jnp.where(moved * jnp.sign(side) <= 0, 0.0, moved)
+    >>> penalty, w = Absolute(0.5), jnp.array([1.0, 0.0, 0.0])
+    >>> penalty.subgradient(w, jnp.array([-0.5, 0.25, 1.0])).tolist()
+    [0.0, 0.0, 0.5]
     """
 
     @abc.abstractmethod

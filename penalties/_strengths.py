@@ -72,9 +72,10 @@ def checked_factor(factor: Any) -> Any:
 
 
 def as_jax_leaf(x: Any) -> Any:
-    """A scalar as the one kind jit sees: every way of writing 0.1 has the same dtype and no weak type,
+    """A scalar as the one kind jit sees, so that a new strength is never a new compile.
 
-    so that a new strength is never a new compile. Arrays, tracers and placeholders pass unchanged.
+    Every way of writing 0.1 has the same dtype and no weak type. Arrays, tracers and placeholders
+    pass unchanged.
     """
     if type(x) is float or type(x) is int or isinstance(x, np.number):
         return jax.dtypes.canonicalize_dtype(float).type(x)

@@ -1004,3 +1004,11 @@ def test_multi_steps_is_an_optimizer_though_of_another_type():
         for _ in range(2):
             updates, state = optimizer.update(jnp.array([0.3, 0.05]), state, params)
     np.testing.assert_allclose(updates, [-0.2, 0.0], rtol=1e-6)
+
+
+def test_a_leaf_that_had_no_kink_at_init_is_refused_and_not_judged_by_its_noise():
+    params = {"a": jnp.ones(2), "b": jnp.ones(2)}
+    optimizer = penalized(optax.sgd(0.1), L1(0.1).on("a"))
+    state = optax.tree.set(optimizer.init(params), penalty=L1(0.1).on("b"))
+    with pytest.raises(ValueError, match="no average for the leaf 'b'"):
+        optimizer.update(params, state, params)
