@@ -39,7 +39,9 @@ def _dithered(x: Array, count: Array) -> Array:
     """
     threshold = (count.astype(jnp.uint32) * 40503) & 0xFFFF  # 2¹⁶ / golden ratio
     bits = jax.lax.bitcast_convert_type(x, jnp.uint32) + threshold
-    return jax.lax.bitcast_convert_type((bits >> 16).astype(jnp.uint16), jnp.bfloat16)
+    # Cut off by a mask, and converted without rounding: a shift to 16 bits takes half as long again.
+    cut = jax.lax.bitcast_convert_type(bits & jnp.uint32(0xFFFF0000), jnp.float32)
+    return cut.astype(jnp.bfloat16)
 
 
 @jax.jit
