@@ -5,13 +5,9 @@ from typing import final
 import jax.numpy as jnp
 from jax import Array
 
-from penalties._numbers import like, modulus, ratio, weighted_squares, weighted_sum
+from penalties._numbers import is_small, like, modulus, ratio, weighted_squares, weighted_sum
 from penalties._penalty import Average, Order, Penalty, SettlingPenalty
 from penalties._strengths import Strength
-
-# ElasticNet of leaves up to this size is one sum, which compiles three times as fast as two, and of
-# larger ones two sums, whose gradient runs twice as fast: XLA stores the one sum's product in an array.
-_SMALL = 2**16
 
 
 def soft_threshold(x: Array, threshold: Array) -> Array:
@@ -134,7 +130,7 @@ class ElasticNet(SettlingPenalty):
     order = Order.ABSOLUTE
 
     def value_at(self, w: Array) -> Array:
-        if w.size > _SMALL:
+        if not is_small(w):  # two sums compile three times as long as one
             return L1(self.l1).value_at(w) + L2(self.l2).value_at(w)
         size = modulus(w)
         return jnp.sum((self.l1 + self.l2 * size) * size)

@@ -67,18 +67,26 @@ def like(factor: Array, x: Array) -> Array:
     return jnp.asarray(factor, x.dtype) if jnp.iscomplexobj(x) else factor
 
 
+def is_small(x: Array) -> bool:
+    """Whether a sum over x should be written to compile fast, and not to run fast: up to 65,536 numbers.
+
+    For values with their gradients XLA stores what is summed in an array of that size; avoiding it
+    takes more operations on scalars, which for a thousand leaves compile twice as long.
+    """
+    return x.size <= 2**16
+
+
 def weighted_sum(x: Array, strength: Array) -> Array:
     """Σ strength·x, for x ≥ 0; 0, not NaN, for strength 0 and a sum that overflows."""
-    if strength.ndim:
+    if strength.ndim or is_small(x):
         return jnp.sum(strength * x)
-    # Multiplied once: XLA would store the strength in an array as large as x, and read it back.
     total = jnp.sum(x)
     return jnp.where((strength == 0) & (total == jnp.inf), jnp.zeros_like(total), strength * total)
 
 
 def weighted_squares(x: Array, strength: Array) -> Array:
     """Σ strength·|x|², as `weighted_sum`."""
-    if strength.ndim:
+    if strength.ndim or is_small(x):
         return jnp.sum(scaled_square(x, strength))
     if jnp.iscomplexobj(x):
         return weighted_sum(jnp.square(jnp.real(x)) + jnp.square(jnp.imag(x)), strength)
