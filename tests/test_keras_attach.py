@@ -1,5 +1,7 @@
 """attach: which weights, in which models, and through which files."""
 
+import copy
+import pickle
 import warnings
 
 import jax
@@ -25,6 +27,8 @@ def round_trips(model, tmp_path):
     yield keras.models.load_model(tmp_path / "model.keras")
     yield keras.models.model_from_json(model.to_json())
     yield keras.models.clone_model(model)
+    yield copy.deepcopy(model)
+    yield pickle.loads(pickle.dumps(model))
 
 
 LAYERS = {
@@ -73,9 +77,10 @@ def test_attention_as_a_whole_and_in_part(tmp_path):
     for copied in round_trips(model, tmp_path):
         assert len(regularized(copied)) == 4
     part = attention()
-    with pytest.warns(UserWarning, match=r"query/kernel'\] have their penalty now, but will come back"):
-        attach(penalties.L2(0.5).on("**/query/kernel"), part)
-    assert len(regularized(part)) == 1
+    attach(penalties.L2(0.5).on("**/query/kernel"), part)
+    for copied in (part, *round_trips(part, tmp_path)):
+        (path,) = regularized(copied)
+        assert path.endswith("query/kernel")
 
 
 @keras.saving.register_keras_serializable("test")
@@ -89,13 +94,48 @@ class Block(keras.layers.Layer):
         return x * self.scale
 
 
-def test_a_layer_without_a_place_for_it_is_named_in_a_warning():
-    model = keras.Sequential([keras.Input((4,)), Block(name="block"), keras.layers.Dense(1)], name="net")
-    with pytest.warns(UserWarning, match=r"\['net/block/scale'\]"):
-        attach(penalties.L1(1.0).on(("**/scale", "**/kernel")), model)
-    assert len(model.losses) == 2
+def test_a_layer_without_a_place_for_it_gets_one(tmp_path):
+    block = Block(name="block")
+    model = keras.Sequential([keras.Input((4,)), block, keras.layers.Dense(1)], name="net")
+    attach(penalties.L1(1.0).on("**/scale"), model)
+    attach(penalties.L2(0.5).on("**/kernel"), model)
+    assert isinstance(block, Block)
+    assert str(block) == "<Block name=block, built=True>"
+    for copied in (model, *round_trips(model, tmp_path)):
+        assert isinstance(copied.layers[0], Block)
+        assert [repr(v.regularizer) for v in copied.weights] == [
+            "Regularizer(L1(1.0))",
+            "Regularizer(L2(0.5))",
+            "None",
+        ]
+    attach(penalties.L1(1.0).on("**/scale"), model)  # once more is no change
+    model.layers[0].scale.regularizer = None
+    assert len(keras.models.clone_model(model).losses) == 1
 
 
+class Unregistered(Block):
+    """A layer that files name, and loading is told of."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.shift = self.add_weight(shape=(), name="shift")  # made before `build`
+
+    def call(self, x):
+        return super().call(x) + self.shift
+
+
+def test_layers_given_when_loading_and_weights_made_in_init(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), Unregistered()])
+    attach(penalties.L1(1.0).on(("**/scale", "**/shift")), model)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"Unregistered": Unregistered})
+    assert len(regularized(loaded)) == 2
+    model(np.ones((2, 4)))
+    loaded(np.ones((2, 4)))
+    assert float(sum(loaded.losses)) == float(sum(model.losses))
+
+
+@keras.saving.register_keras_serializable("test")
 class Subclassed(keras.Model):
     def __init__(self, units=3, **options):
         super().__init__(**options)
@@ -113,15 +153,42 @@ class Subclassed(keras.Model):
         return {"units": self.units}
 
 
-def test_a_subclassed_model_trains_with_it_and_warns_of_files():
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_subclassed_model_trains_with_it_and_keeps_it_in_files(nested, tmp_path):
     x, y = regression()
     model = Subclassed()
     model.build((None, 12))
-    with pytest.warns(UserWarning, match="will come back from a saved file without it"):
-        attach(penalties.L1(1.0).on("**/kernel"), model)
-    model.compile("sgd", "mse")
-    model.fit(x, np.tile(y, 3), verbose=0)
-    assert len(model.losses) == 1
+    whole = keras.Sequential([keras.Input((12,)), model]) if nested else model
+    attach(penalties.L1(1.0).on("**/kernel"), whole)
+    whole.compile("sgd", "mse")
+    whole.fit(x, np.tile(y, 3), verbose=0)
+    for copied in (whole, *round_trips(whole, tmp_path)):
+        if not copied.built:  # subclassed models, from JSON and clone
+            copied.build((None, 12))
+        assert len(copied.losses) == 1
+        if copied.compiled:
+            copied.fit(x, np.tile(y, 3), verbose=0)
+
+
+class Lazy(keras.Model):
+    """Makes its weights in its first call, and builds by that."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.first, self.last = keras.layers.Dense(3), keras.layers.Dense(1)
+
+    def call(self, x):
+        return self.last(self.first(x))
+
+
+def test_a_model_built_by_its_first_call(tmp_path):
+    model = Lazy()
+    model(np.ones((2, 4), "float32"))
+    attach(penalties.L1(1.0).on("**/kernel"), model)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"Lazy": Lazy})
+    assert float(sum(loaded.losses)) == float(sum(model.losses)) > 0
+    assert len(loaded.losses) == 2
 
 
 class Unsaveable(keras.Model):

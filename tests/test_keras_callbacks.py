@@ -156,6 +156,68 @@ def test_zeros_and_the_penalty_are_logged(how):
     assert len(history["zeros"]) == len(history["penalty"]) == len(history["loss"]) == 60
 
 
+@pytest.mark.parametrize("steps_per_execution", [1, 2])
+def test_the_loss_of_the_data_is_logged_apart_from_the_penalty(steps_per_execution):
+    x, y = regression(40)
+    logs = []
+    for regularizer in (L1(0.3), None):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((12,))
+        hidden = keras.layers.Dense(
+            4, kernel_regularizer=regularizer, activity_regularizer=regularizer, name="hidden"
+        )(inputs)
+        model = keras.Model(inputs, keras.layers.Dense(1)(hidden))
+        # Nothing moves, so that both see the same weights; 40 samples in uneven batches.
+        model.compile(keras.optimizers.SGD(0.0), "mse", steps_per_execution=steps_per_execution)
+        callbacks = [SparsityLogger()] if regularizer else []
+        for _ in range(2):
+            fit = model.fit(
+                x, y, batch_size=16, epochs=2, verbose=0, callbacks=callbacks, validation_data=(x, y)
+            )
+            logs.append(fit.history)
+        assert isinstance(model.evaluate(x, y, verbose=0), float)  # as without the callback
+    for with_penalty, without in zip(logs[:2], logs[2:], strict=True):
+        assert with_penalty["data_loss"] == pytest.approx(without["loss"], rel=1e-5)
+        assert with_penalty["val_data_loss"] == pytest.approx(without["val_loss"], rel=1e-5)
+        assert with_penalty["loss"][0] > with_penalty["data_loss"][0] + with_penalty["penalty"][0]
+
+
+def test_the_tally_of_the_loss_changes_nothing_in_training():
+    x, y = regression()
+    kernels = []
+    for callbacks in ([], [SparsityLogger()]):
+        keras.utils.set_random_seed(0)
+        model = linear(12, kernel_regularizer=L1(0.3))
+        model.compile("adam", "mse")
+        model.fit(x, y, epochs=3, verbose=0, callbacks=callbacks)
+        kernels.append(kernel_of(model))
+    np.testing.assert_array_equal(*kernels)
+
+
+class OldFashioned(keras.Model):
+    """A `compute_loss` as it was before Keras 3.3."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = keras.layers.Dense(1, kernel_regularizer=L1(0.3))
+
+    def call(self, x):
+        return self.last(x)
+
+    def compute_loss(self, x, y, y_pred, sample_weight):
+        return super().compute_loss(x, y, y_pred, sample_weight)
+
+
+def test_a_loss_that_does_not_know_of_training_is_left_alone():
+    model = OldFashioned()
+    model.compile("sgd", "mse")
+    assert set(model.fit(*ZEROS, verbose=0, callbacks=[SparsityLogger()]).history) == {
+        "loss",
+        "zeros",
+        "penalty",
+    }
+
+
 def test_the_progress_bar_shows_them(capsys):
     model = linear(3, kernel_initializer="zeros", kernel_regularizer=L1(0.1))
     model.compile("sgd", "mse")

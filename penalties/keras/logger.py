@@ -1,11 +1,14 @@
 """SparsityLogger: exact zeros and the penalty's value in the training log."""
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any, final
 
 import keras
 
+from penalties.keras._model_state import variable_in
+from penalties.keras._weights import regularizers_of
 from penalties.keras.optimizer import penalized_in
 from penalties.keras.regularizers import Regularizer
 
@@ -14,15 +17,19 @@ from penalties.keras.regularizers import Regularizer
 class SparsityLogger(keras.callbacks.Callback):
     """Adds exact zeros and the penalty's value to the history and the progress bar of each epoch.
 
-    ============== ======================================================================
-    `zeros`        share of the penalized weights that are exactly zero, in [0, 1]
-    `penalty`      R(weights) at the end of the epoch, of all regularizers of weights and
-                   of `Penalized`
-    `zeros/<path>` of each penalized weight, with `per_weight=True`
-    ============== ======================================================================
+    =============== =====================================================================
+    `zeros`         share of the penalized weights that are exactly zero, in [0, 1]
+    `penalty`       R(weights) at the end of the epoch, of all regularizers of weights and
+                    of `Penalized`
+    `data_loss`     the `loss` without what regularizers add to it, averaged as Keras
+                    averages the `loss`; in models with regularizers (and no `compute_loss`
+                    of their own without the argument `training`). With `Penalized` alone
+                    the `loss` is that of the data already
+    `val_data_loss` the same of the validation data
+    `zeros/<path>`  share of zeros of each penalized weight, with `per_weight=True`
+    =============== =====================================================================
 
-    With `Penalized` the `loss` that Keras logs is that of the data alone. With regularizers it holds
-    their penalty as well, averaged over the epoch; compile with `metrics=[loss]` to see the data's.
+    Callbacks that read these entries, such as EarlyStopping or CSVLogger, come after it in the list.
 
     Args:
         per_weight: also log the share of zeros of each penalized weight.
@@ -37,12 +44,24 @@ class SparsityLogger(keras.callbacks.Callback):
     >>> model.compile("sgd", "mse")
     >>> history = model.fit(np.ones((4, 2)), np.zeros(4), callbacks=[SparsityLogger()], verbose=0)
     >>> history.history
-    {'loss': [0.0], 'zeros': [1.0], 'penalty': [0.0]}
+    {'loss': [0.0], 'zeros': [1.0], 'penalty': [0.0], 'data_loss': [0.0]}
     """
 
     def __init__(self, *, per_weight: bool = False):
         super().__init__()
         self.per_weight = per_weight
+
+    def set_model(self, model: Any) -> None:
+        """Has the model keep account of the loss of the data, if its `loss` is more than that."""
+        super().set_model(model)
+        self._tallies = _tallies_in(model) if regularizers_of(model) else {}
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Starts the account of an epoch."""
+        if self._tallies:
+            _ = self.model  # reading it hands the state of a running `fit` back to the variables
+            for tally in self._tallies.values():
+                tally.assign([0.0, 0.0])
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Adds the entries to the logs."""
@@ -60,6 +79,10 @@ class SparsityLogger(keras.callbacks.Callback):
         zeros = [size - int(count) for size, count in zip(sizes, nonzeros, strict=True)]  # type: ignore[arg-type]
         logs["zeros"] = sum(zeros) / max(sum(sizes), 1)
         logs["penalty"] = sum(float(penalty(variable)) for variable, penalty in entries)
+        for name, tally in self._tallies.items():
+            total, samples = keras.ops.convert_to_numpy(tally)
+            if samples:
+                logs[name] = float(total / samples)
         if self.per_weight:
             for variable, size, zero in zip(weights, sizes, zeros, strict=True):
                 logs[f"zeros/{variable.path}"] = zero / max(size, 1)
@@ -73,3 +96,39 @@ def _penalized_weights(model: Any) -> list[tuple[Any, Callable[[Any], Any]]]:
         parts = [(v, optimizer.penalty_of(v)) for v in model.trainable_variables]
         entries += [(v, Regularizer(part)) for v, part in parts if part is not None]
     return entries
+
+
+def _tallies_in(model: Any) -> dict[str, Any]:
+    """Of training and of tests: (sum over samples of the data's loss, samples), by the name in the log."""
+    if isinstance(model.compute_loss, _Tallied):
+        return model.compute_loss.tallies
+    if "training" not in inspect.signature(model.compute_loss).parameters:
+        return {}
+    tallies = {name: variable_in(model, name, [0.0, 0.0]) for name in ("data_loss", "val_data_loss")}
+    model.compute_loss = _Tallied(model, tallies)
+    return tallies
+
+
+class _Tallied:
+    """A model's `compute_loss`, which also tallies what of the loss is the data's."""
+
+    def __init__(self, model: Any, tallies: dict[str, Any]):
+        self._model, self._compute_loss = model, model.compute_loss
+        self.tallies = tallies
+
+    def __call__(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        loss = self._compute_loss(x, y, y_pred, sample_weight, training=training)
+        ops = keras.ops
+        added = sum(ops.sum(ops.cast(each, "float32")) for each in self._model.losses)
+        samples = next((ops.shape(leaf)[0] for leaf in keras.tree.flatten(x) if leaf is not None), 1)
+        of_the_data = ops.stop_gradient(ops.cast(loss, "float32") - added)
+        tally = self.tallies["data_loss" if training else "val_data_loss"]
+        tally.assign_add(ops.stack([samples * of_the_data, ops.cast(samples, "float32")]))
+        return loss

@@ -9,6 +9,7 @@ import keras
 
 from penalties._penalty import plain
 from penalties.keras._backend import require_jax
+from penalties.keras._model_state import variable_in
 from penalties.keras._weights import regularizers_of
 from penalties.keras.optimizer import Penalized, innermost_of, penalized_in
 from penalties.keras.regularizers import Regularizer
@@ -75,7 +76,7 @@ class StrengthSchedule(keras.callbacks.Callback):
                 "kernel_regularizer=penalties.keras.L1(...), penalties.keras.attach or "
                 "penalties.keras.Penalized; keras.regularizers have fixed strengths"
             )
-        self._in_model = _factor_in(model) if regularizers else None
+        self._in_model = variable_in(model, "strength_factor", 1.0) if regularizers else None
         for regularizer in regularizers:
             regularizer._factor = self._in_model
         self._strength = _the_strength(regularizers, self._optimizer)
@@ -117,28 +118,6 @@ class StrengthSchedule(keras.callbacks.Callback):
         if self._optimizer is not None:
             self._optimizer.strength_factor.assign(factor)
         self._factor = factor
-
-
-class _StrengthFactor:
-    """The factor as one more piece of a model's state, kept as the states of random generators are:
-
-    passed through the compiled step, but not saved and no weight of a layer.
-    """
-
-    def __init__(self):
-        self.state = keras.Variable(1.0, dtype="float32", trainable=False, name="strength_factor")
-
-
-def _factor_in(model: Any) -> Any:
-    """The model's variable for the factor, made if it has none."""
-    for holder in model._seed_generators:
-        if isinstance(holder, _StrengthFactor):
-            return holder.state
-    holder = _StrengthFactor()
-    model._seed_generators.append(holder)
-    # They were made for a state without it.
-    model.train_function = model.test_function = model.predict_function = None
-    return holder.state
 
 
 def _the_strength(regularizers: list[Regularizer], optimizer: Penalized | None) -> float | None:
