@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from penalties._fields import static
-from penalties._numbers import like, norm, ratio
+from penalties._numbers import like, norm, ratio, square_root
 from penalties._penalty import Average, Order, SettlingPenalty
 from penalties._strengths import Strength
 
@@ -58,7 +58,9 @@ class GroupLasso(SettlingPenalty):
         object.__setattr__(self, "axis", axes if isinstance(self.axis, (tuple, list)) else axes[0])
 
     def value_at(self, w: Array) -> Array:
-        return jnp.sum(self._threshold(w) * norm(w, self._within(w)))
+        threshold, size = self._threshold(w), norm(w, self._within(w))
+        # 0, not NaN, for strength 0 and squares that overflow.
+        return jnp.sum(jnp.where((threshold == 0) & (size == jnp.inf), 0, threshold * size))
 
     def prox_at(self, v: Array, step: Array) -> Array:
         return block_soft_threshold(v, self._per_group(step, v, "step") * self._threshold(v), self._within(v))
@@ -110,7 +112,7 @@ class GroupLasso(SettlingPenalty):
 
     def _threshold(self, w: Array) -> Array:
         members = math.prod(w.shape[axis] for axis in self._within(w))
-        return self._per_group(self.strength, w, "strength") * math.sqrt(members)
+        return self._per_group(self.strength, w, "strength") * square_root(members)
 
     def _per_group(self, number: Array, w: Array, name: str) -> Array:
         if number.ndim and any(number.shape[axis] != 1 for axis in self._within(w)):
@@ -125,4 +127,6 @@ class GroupLasso(SettlingPenalty):
 def block_soft_threshold(x: Array, threshold: Array, within: tuple[int, ...]) -> Array:
     """x · max(1 − threshold / ‖x‖, 0), the norm taken over the axes `within`; NaN stays NaN."""
     size = norm(x, within)
-    return x * like(ratio(size - jnp.minimum(size, threshold), size), x)
+    factor = ratio(size - jnp.minimum(size, threshold), size)
+    # Where the squares in the norm overflow, or underflow, the factor is still 1.
+    return x * like(jnp.where((threshold == 0) | (size == jnp.inf), 1, factor), x)

@@ -1,6 +1,10 @@
 """Arithmetic that keeps its promises at zero, at NaN and in half precision."""
 
+import math
+from typing import Any
+
 import jax
+import jax.export
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
@@ -73,7 +77,14 @@ def is_small(x: Array) -> bool:
     For values with their gradients XLA stores what is summed in an array of that size; avoiding it
     takes more operations on scalars, which for a thousand leaves compile twice as long.
     """
-    return x.size <= 2**16
+    return not jax.export.is_symbolic_dim(x.size) and x.size <= 2**16
+
+
+def square_root(count: Any) -> Any:
+    """√count of a count of numbers, which `jax.export` may leave open."""
+    if jax.export.is_symbolic_dim(count):
+        return jnp.sqrt(jnp.asarray(count).astype(jnp.float32))
+    return math.sqrt(count)
 
 
 def weighted_sum(x: Array, strength: Array) -> Array:

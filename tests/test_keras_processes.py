@@ -1,5 +1,6 @@
 """What needs a process of its own: files read elsewhere, eight devices, other backends, no Keras."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -36,6 +37,12 @@ def run(script: str, *arguments: object, **environment: str) -> str:
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
+
+
+def skip_without(module: str) -> None:
+    """Skips a test whose subprocess needs it; not imported here, where it would change how JAX runs."""
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"{module} is not installed")
 
 
 def test_importing_penalties_does_not_import_keras():
@@ -100,7 +107,7 @@ def test_a_new_process_needs_penalties_keras_only(tmp_path):
     assert shown[1] == "Penalized"
 
 
-TORCH = """
+ELSEWHERE = """
 from penalties.keras import L1, L1L2, L2, OrthogonalRegularizer, Regularizer, StrengthSchedule, attach
 import penalties
 
@@ -128,16 +135,39 @@ for call in (
 """
 
 
-def test_the_torch_backend_imports_constructs_and_infers(tmp_path):
-    pytest.importorskip("torch")
+@pytest.mark.parametrize("backend", ["torch", "tensorflow"])
+def test_other_backends_import_construct_and_infer(backend, tmp_path):
+    skip_without(backend)
     expected = saved_model(tmp_path / "model.keras")
     x, y = regression()
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", y)
     paths = (tmp_path / name for name in ("model.keras", "x.npy", "y.npy"))
-    shown = run(LOAD + TORCH, *paths, KERAS_BACKEND="torch").splitlines()
+    shown = run(LOAD + ELSEWHERE, *paths, KERAS_BACKEND=backend).splitlines()
     np.testing.assert_allclose(json.loads(shown[0]), expected[:, 0], rtol=1e-5, atol=1e-6)
     assert shown[1:] == ["97", "says so", "says so", "says so"]
+
+
+EXPORT = """
+import sys
+import numpy as np
+import tensorflow as tf
+import penalties.keras
+import keras
+model = keras.models.load_model(sys.argv[1])
+x = np.load(sys.argv[2])
+model.export(sys.argv[3], format="tf_saved_model", verbose=False)
+exported = tf.saved_model.load(sys.argv[3])
+for rows in (64, 5):
+    np.testing.assert_allclose(exported.serve(x[:rows]), model.predict(x[:rows], verbose=0), rtol=1e-5)
+"""
+
+
+def test_export_needs_none_of_ours(tmp_path):
+    skip_without("tensorflow")
+    saved_model(tmp_path / "model.keras")
+    np.save(tmp_path / "x.npy", regression()[0])
+    run(EXPORT, tmp_path / "model.keras", tmp_path / "x.npy", tmp_path / "exported")
 
 
 DEVICES = """

@@ -4,6 +4,7 @@ import copy
 import pickle
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import keras
 import numpy as np
@@ -316,3 +317,15 @@ def test_regularizer_refuses_a_selection_and_names_attach():
 def test_integers_are_refused_by_dtype():
     with pytest.raises(TypeError, match="int32"):
         L1(0.1)(jnp.arange(3))
+
+
+# Exported, as `model.export` does: traced for a batch of any size.
+
+
+@all_of_ours
+def test_a_model_is_traced_for_batches_of_any_size(regularizer):
+    model = linear(4, kernel_regularizer=regularizer, activity_regularizer=regularizer)
+    (batch,) = jax.export.symbolic_shape("batch")
+    exported = jax.export.export(jax.jit(lambda x: model(x)))(jax.ShapeDtypeStruct((batch, 4), jnp.float32))
+    x = matrix((5, 4))
+    np.testing.assert_allclose(exported.call(x), model(x), rtol=1e-6)

@@ -6,6 +6,7 @@ import pickle
 import re
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -220,16 +221,18 @@ def test_step_and_strength_multiply(case: Case):
 
 
 @every_case
-def test_step_zero_changes_nothing(case: Case):
-    v = random_params()
-    assert_same_bits(case.make(STRENGTH).prox(v, 0), v)
+@pytest.mark.parametrize("scale", [1.0, 1e-25, 1e25])
+def test_step_zero_changes_nothing(case: Case, scale: float):
+    params = random_params(scale=scale)
+    assert_same_bits(case.make(STRENGTH).prox(params, 0), params)
 
 
 @every_case
-def test_strength_zero_changes_nothing(case: Case):
-    v = random_params()
-    assert case.make(0)(v) == 0
-    assert_same_bits(case.make(0.0).prox(v, STEP), v)
+@pytest.mark.parametrize("scale", [1.0, 1e-25, 1e25])
+def test_strength_zero_changes_nothing(case: Case, scale: float):
+    params = random_params(scale=scale)
+    assert case.make(0)(params) == 0
+    assert_same_bits(case.make(0.0).prox(params, STEP), params)
 
 
 @every_case
@@ -508,6 +511,21 @@ def test_hessian_vector_product_is_the_finite_difference(case: Case):
     )
     np.testing.assert_allclose(ravel(product(params)), (ravel(up) - ravel(down)) / (2 * h), atol=1e-7)
     assert np.all(np.isfinite(ravel(product(half_zero_params()))))
+
+
+@every_case
+def test_works_with_shapes_left_open(case: Case):
+    """`jax.export` of a function for any number of rows and columns."""
+    penalty, params = case.make(STRENGTH), random_params()
+    s, a, b = jax.export.symbolic_shape("s, a, b")
+    shapes = {"dense/kernel": (a, b), "dense/bias": (b,), "scan/kernel": (s, a, b)}
+    opened = tree({path: jax.ShapeDtypeStruct(shape, jnp.float32) for path, shape in shapes.items()})
+    for function in (lambda w: penalty(w), jax.grad(penalty), lambda w: penalty.prox(w, STEP)):
+        exported = jax.export.export(jax.jit(function))(opened)
+        for got, expected in zip(
+            jax.tree.leaves(exported.call(params)), jax.tree.leaves(function(params)), strict=True
+        ):
+            np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 @every_case

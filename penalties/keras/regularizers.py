@@ -265,9 +265,10 @@ class _MeanCosine(Penalty):
             )
         rows = w if self.mode == "rows" else w.T
         units = ratio(rows, norm(rows, (1,)))
-        cosines = modulus(units @ units.T) * (1 - jnp.eye(len(rows), dtype=units.dtype))
+        cosines = modulus(units @ units.T) * (1 - jnp.eye(rows.shape[0], dtype=units.dtype))
         # Each pair stands twice in the matrix. One row alone is in no pair.
-        return self.strength * jnp.sum(cosines) / max(len(rows) * (len(rows) - 1), 1)
+        count = jnp.asarray(rows.shape[0]).astype(units.dtype)
+        return self.strength * jnp.sum(cosines) / jnp.maximum(count * (count - 1), 1)
 
     def prox_at(self, v: Array, step: Array) -> Array:
         raise TypeError("OrthogonalRegularizer has no prox in closed form: use it in a loss")
