@@ -85,7 +85,9 @@ def comparisons():
     """Name, goal, ours, theirs, all with Adam."""
     for name, ours, theirs in NAMESAKES:
         yield name, 1.02, model(ours), model(theirs)
-    yield "Penalized(Adam, L1)", 1.1, model(optimizer=Penalized("adam", KERNELS)), model()
+    for dtype in ("float32", "bfloat16"):
+        penalized = Penalized("adam", KERNELS, accumulator_dtype=dtype)
+        yield f"Penalized(Adam, L1), average in {dtype}", 1.1, model(optimizer=penalized), model()
 
 
 def seconds(net, x, y):

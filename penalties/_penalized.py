@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import Array
 from jax.typing import DTypeLike
@@ -99,7 +98,8 @@ def penalized(
         is compiled anew.
 
     Raises:
-        TypeError: the penalty has no rule for zeros; the error says what to use instead.
+        TypeError: the penalty has no rule for zeros; the error says what to use instead. The
+            optimizer is none; decay is no number; the dtype is not a floating one.
         ValueError: decay is outside [0, 1); in `update`, without `params`.
 
     >>> import jax, jax.numpy as jnp, optax
@@ -127,10 +127,7 @@ def penalized(
             f"the optimizer is {optimizer!r} of type {type(optimizer).__name__}: expected an optax "
             "optimizer such as optax.adam(1e-3), and the penalty after it"
         )
-    if not 0 <= np.float32(decay) < 1:
-        raise ValueError(
-            f"decay is {decay}: expected a number in [0, 1), less than 1 in float32, such as 0.99"
-        )
+    _settling.check_average(decay, accumulator_dtype)
     optimizer = optax.with_extra_args_support(optimizer)
 
     def init(params: Any) -> Any:

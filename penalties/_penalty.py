@@ -72,7 +72,7 @@ class Penalty(abc.ABC):
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
-        dataclasses.dataclass(frozen=True, repr=False)(cls)
+        dataclasses.dataclass(frozen=True, repr=False, eq=False)(cls)
         if abc.ABC not in cls.__bases__:  # an abstract class has no fields yet
             register(cls)
 
@@ -193,6 +193,18 @@ class Penalty(abc.ABC):
         return {"name": type(self).__name__} | {
             f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)
         }
+
+    # Not those of dataclasses: arrays of strengths have no truth value.
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        strengths, rest = jax.tree.flatten(self)
+        their_strengths, their_rest = jax.tree.flatten(other)
+        return rest == their_rest and all(map(np.array_equal, strengths, their_strengths))
+
+    def __hash__(self) -> int:
+        return hash((type(self), *(getattr(self, f.name) for f in dataclasses.fields(self))))
 
     def __repr__(self) -> str:
         fields = dataclasses.fields(self)

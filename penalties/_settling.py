@@ -7,10 +7,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from penalties._numbers import widen, wider
 from penalties._penalty import Average
+from penalties._strengths import is_number
 
 
 @jax.jit
@@ -68,6 +70,21 @@ def settled(penalty: Any, w: Array, update: Array, direction: Array, average: Ar
     new = penalty.settle_at(wide, moved, widen(direction), seen)
     dtype = wider(w, update)
     return jnp.where(new == moved, update.astype(dtype), (new - wide).astype(dtype))
+
+
+def check_average(decay: Any, dtype: Any) -> None:
+    """Raises TypeError or ValueError for a decay and a dtype that no average can be kept with."""
+    if not is_number(decay):
+        raise TypeError(f"decay is {decay!r} of type {type(decay).__name__}: expected a number, such as 0.99")
+    if not 0 <= np.float32(decay) < 1:
+        raise ValueError(
+            f"decay is {decay}: expected a number in [0, 1), less than 1 in float32, such as 0.99"
+        )
+    if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(
+            f"accumulator_dtype is {dtype!r}: expected a floating dtype such as jnp.bfloat16, or None for "
+            "float32 (float64 for float64 leaves)"
+        )
 
 
 def average_weight(count: Array, decay: Any) -> Array:

@@ -46,6 +46,9 @@ OPTIMIZERS = {
     "ftrl": wrapped(lambda: O.Ftrl(0.5)),
     "clipped": wrapped(lambda: O.Adam(decaying(0.05), clipnorm=1.0)),
     "accumulating": wrapped(lambda: O.Adam(decaying(0.05), gradient_accumulation_steps=2)),
+    "bfloat16 average": lambda penalty: Penalized(
+        O.Adam(decaying(0.05)), penalty, accumulator_dtype="bfloat16"
+    ),
     "averaging": wrapped(lambda: O.Adam(decaying(0.05), use_ema=True)),
     "scaled": wrapped(lambda: O.Adam(decaying(0.05), loss_scale_factor=8.0)),
     "loss scale inside": wrapped(lambda: O.LossScaleOptimizer(O.Adam(decaying(0.05)))),
@@ -377,10 +380,12 @@ def test_a_loaded_model_goes_on_as_if_it_had_never_been_saved(inner, tmp_path):
 
 def test_around_and_inside_survive_the_config():
     penalty = penalties.L1(0.1).on("**/kernel")
-    optimizer = keras.optimizers.LossScaleOptimizer(Penalized("adam", penalty, decay=0.9))
+    penalized = Penalized("adam", penalty, decay=0.9, accumulator_dtype=jnp.bfloat16)
+    optimizer = keras.optimizers.LossScaleOptimizer(penalized)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert again.inner_optimizer.penalty == penalty
     assert again.inner_optimizer.decay == 0.9
+    assert again.inner_optimizer.accumulator_dtype == "bfloat16"
     assert isinstance(again.inner_optimizer.inner_optimizer, keras.optimizers.Adam)
 
 
@@ -397,8 +402,14 @@ def test_wrong_arguments():
         Penalized(Penalized(adam, penalty), penalty)
     with pytest.raises(TypeError, match=r"0\.1 of type float: expected a Penalty"):
         Penalized(adam, 0.1)
-    with pytest.raises(ValueError, match=r"decay is 1\.0"):
-        Penalized(adam, penalty, decay=1.0)
+    for decay in (1.0, 1 - 1e-9, -0.1, float("nan")):
+        with pytest.raises(ValueError, match=r"decay is .*: expected a number in \[0, 1\)"):
+            Penalized(adam, penalty, decay=decay)
+    for decay in ("0.9", True, None):
+        with pytest.raises(TypeError, match=r"decay is .*: expected a number"):
+            Penalized(adam, penalty, decay=decay)
+    with pytest.raises(TypeError, match=r"accumulator_dtype is 'int32': expected a floating dtype"):
+        Penalized(adam, penalty, accumulator_dtype="int32")
 
 
 def test_a_pattern_that_matches_nothing_is_an_error_when_training_starts():

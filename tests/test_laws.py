@@ -678,6 +678,9 @@ def test_copies_are_the_same_penalty(case: Case, again):
     penalty = case.make(0.1)
     twin = again(penalty)
     assert repr(twin) == repr(penalty)
+    assert twin == penalty != case.make(0.2)
+    assert jax.tree.map(jnp.asarray, twin) == penalty
+    assert jax.tree.map(lambda s: jnp.full(3, s), twin) != penalty
     assert jax.tree.structure(twin) == jax.tree.structure(penalty)
     assert twin(random_params()) == penalty(random_params())
 

@@ -282,6 +282,13 @@ def test_a_decay_that_is_none_is_refused(decay):
         penalized(optax.sgd(0.1), L1(0.1), decay=decay)
 
 
+def test_an_average_that_cannot_be_kept_is_refused():
+    with pytest.raises(TypeError, match=r"decay is '0\.9' of type str: expected a number"):
+        penalized(optax.sgd(0.1), L1(0.1), decay="0.9")
+    with pytest.raises(TypeError, match=r"accumulator_dtype is .*: expected a floating dtype"):
+        penalized(optax.sgd(0.1), L1(0.1), accumulator_dtype=jnp.int32)
+
+
 # Strengths that change.
 
 

@@ -26,7 +26,7 @@ class Regularized:
         given = type(layer)
         _set_class(layer, own_class(given))
         try:
-            described = keras.saving.serialize_keras_object(layer)
+            described: Any = keras.saving.serialize_keras_object(layer)
         finally:
             _set_class(layer, given)
         # Keras adds these for the whole, and builds and compiles the whole from them.
@@ -62,7 +62,7 @@ class Regularized:
     def __reduce__(self) -> Any:
         # Keras names the class of the object, which is made here and cannot be found by its name.
         load, arguments = super().__reduce__()  # type: ignore[misc]
-        return getattr(own_class(type(self)), load.__name__), arguments
+        return getattr(own_class(type(self)), load.__name__), arguments  # type: ignore[attr-defined]
 
 
 def give_place(layer: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 import keras
+import numpy as np
 
 from penalties.keras._model_state import variable_in
 from penalties.keras._weights import regularizers_of
@@ -80,7 +81,7 @@ class SparsityLogger(keras.callbacks.Callback):
         logs["zeros"] = sum(zeros) / max(sum(sizes), 1)
         logs["penalty"] = sum(float(penalty(variable)) for variable, penalty in entries)
         for name, tally in self._tallies.items():
-            total, samples = keras.ops.convert_to_numpy(tally)
+            total, samples = np.asarray(keras.ops.convert_to_numpy(tally))
             if samples:
                 logs[name] = float(total / samples)
         if self.per_weight:
@@ -125,10 +126,11 @@ class _Tallied:
         training: bool = True,
     ) -> Any:
         loss = self._compute_loss(x, y, y_pred, sample_weight, training=training)
-        ops = keras.ops
+        ops: Any = keras.ops
         added = sum(ops.sum(ops.cast(each, "float32")) for each in self._model.losses)
-        samples = next((ops.shape(leaf)[0] for leaf in keras.tree.flatten(x) if leaf is not None), 1)
+        sizes = (ops.shape(leaf)[0] for leaf in keras.tree.flatten(x) if leaf is not None)
+        samples = ops.cast(next(sizes, 1), "float32")
         of_the_data = ops.stop_gradient(ops.cast(loss, "float32") - added)
         tally = self.tallies["data_loss" if training else "val_data_loss"]
-        tally.assign_add(ops.stack([samples * of_the_data, ops.cast(samples, "float32")]))
+        tally.assign_add(ops.stack([samples * of_the_data, samples]))
         return loss

@@ -33,6 +33,8 @@ class Penalized(keras.optimizers.Optimizer):
             of them. Paths are Keras's, "dense/kernel"; list yours by
             `[v.path for v in model.trainable_variables]`.
         decay: of the average, in [0, 1): 0.99 for mini-batches, 0 is right for full gradients.
+        accumulator_dtype: the dtype the average is stored in, by default float32 (float64 for
+            float64 weights). "bfloat16" halves its memory, rounded so that it is right over the steps.
         loss_scale_factor: the loss is multiplied and gradients are divided by it; by default what the
             optimizer has, from which it is taken over.
         name: of the optimizer.
@@ -42,7 +44,8 @@ class Penalized(keras.optimizers.Optimizer):
     during training. Saved with the model, state included.
 
     Raises:
-        TypeError: `optimizer` is no optimizer; the penalty has no rule for zeros.
+        TypeError: `optimizer` is no optimizer; the penalty has no rule for zeros; decay is no number;
+            the dtype is not a floating one.
         ValueError: decay is outside [0, 1); when built, if a selection matches no weight.
         RuntimeError: in training, if Keras does not run on JAX.
 
@@ -57,8 +60,8 @@ class Penalized(keras.optimizers.Optimizer):
     >>> [round(w, 3) for w in model.layers[0].kernel.value[:, 0].tolist()]
     [1.5, 0.0]
 
-    Memory: one float32 average for each weight that can become zero, which is also most of the time it
-    takes: Adam alone needs two such buffers.
+    Memory: one average for each weight that can become zero, which is also most of the time it takes:
+    Adam alone needs two such buffers.
 
     Source: as `penalties.penalized`.
     """
@@ -69,6 +72,7 @@ class Penalized(keras.optimizers.Optimizer):
         penalty: Penalty,
         *,
         decay: float = 0.99,
+        accumulator_dtype: Any = None,
         loss_scale_factor: float | None = None,
         name: str | None = None,
     ):
@@ -90,8 +94,7 @@ class Penalized(keras.optimizers.Optimizer):
                 'Penalty such as penalties.L1(1e-4).on("**/kernel")'
             )
         check_settling(penalty)
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay is {decay}: expected a number in [0, 1), such as 0.99")
+        _settling.check_average(decay, accumulator_dtype)
         # The scale of the loss is undone here, before gradients are averaged and compared with
         # strengths; a LossScaleOptimizer around sets it to None, as it does for any optimizer.
         if inner.loss_scale_factor is not None:
@@ -100,7 +103,8 @@ class Penalized(keras.optimizers.Optimizer):
         # The name by which Keras's callbacks find the optimizer in a wrapper.
         self.inner_optimizer = inner
         self.penalty = penalty
-        self.decay = decay
+        self.decay = float(decay)
+        self.accumulator_dtype = None if accumulator_dtype is None else str(jnp.dtype(accumulator_dtype))
 
     def build(self, variables: Sequence[Any]) -> None:
         """Creates the variables of both optimizers, and checks the selection.
@@ -190,7 +194,7 @@ class Penalized(keras.optimizers.Optimizer):
         return self.add_variable(
             variable.shape,
             "zeros",
-            str(accumulator(dtype)),
+            self.accumulator_dtype or str(accumulator(dtype)),
             layout=variable._layout,
             name=f"{variable.path.replace('/', '_')}_average_gradient",
         )
@@ -275,6 +279,7 @@ class Penalized(keras.optimizers.Optimizer):
             "optimizer": keras.optimizers.serialize(self.inner_optimizer),
             "penalty": self.penalty.to_config(),
             "decay": self.decay,
+            "accumulator_dtype": self.accumulator_dtype,
             "loss_scale_factor": self.loss_scale_factor,
         }
 
