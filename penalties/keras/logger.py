@@ -79,7 +79,7 @@ class SparsityLogger(keras.callbacks.Callback):
         nonzeros = [keras.ops.count_nonzero(keras.ops.convert_to_tensor(w)) for w in weights]
         zeros = [size - int(count) for size, count in zip(sizes, nonzeros, strict=True)]  # type: ignore[arg-type]
         logs["zeros"] = sum(zeros) / max(sum(sizes), 1)
-        logs["penalty"] = sum(float(penalty(variable)) for variable, penalty in entries)
+        logs["penalty"] = sum(float(keras.ops.convert_to_numpy(p(v))) for v, p in entries)  # type: ignore[arg-type]
         for name, tally in self._tallies.items():
             total, samples = np.asarray(keras.ops.convert_to_numpy(tally))
             if samples:
