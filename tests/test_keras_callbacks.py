@@ -1,5 +1,6 @@
 """StrengthSchedule and SparsityLogger in `fit`; describe on Keras models."""
 
+import jax
 import keras
 import numpy as np
 import pytest
@@ -69,18 +70,19 @@ def test_all_regularizers_and_penalized_follow():
     hidden = keras.layers.Dense(2, kernel_regularizer=L1L2(0.1, 0.2), activity_regularizer=ours)(inputs)
     model = keras.Model(inputs, keras.layers.Dense(1)(hidden))
     attach(penalties.L1(0.3).on("dense*/kernel", exclude=model.layers[1].kernel.path), model)
-    model.compile(Penalized("sgd", penalties.L1(0.4).on("**/bias")), "mse")
+    model.compile(Penalized("sgd", penalties.L1(0.4).on("**/bias")), "mse", metrics=["mse"])
+    ones = np.ones((8, 3)), np.ones((8, 1))
     seen = []
 
     class Watch(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            layers, optimizer = self.model.layers[1:], self.model.optimizer
-            value = sum(float(loss) for layer in layers for loss in layer.losses if layer.kernel.regularizer)
-            seen.append((value, float(optimizer.strength_factor.value)))
+            seen.append(float(self.model.optimizer.strength_factor.value))
 
-    schedule = StrengthSchedule(lambda step: 0.0)
-    history = model.fit(*ZEROS, verbose=0, callbacks=[schedule, Watch()]).history
-    assert seen == [(0.0, 0.0)]
+    schedule = StrengthSchedule(lambda step: step / 2)
+    history = model.fit(*ones, epochs=2, verbose=0, callbacks=[schedule, Watch()]).history
+    assert seen == [0.0, 0.5]
+    assert history["loss"][0] == pytest.approx(history["mse"][0], rel=1e-6)
+    assert history["loss"][1] > history["mse"][1] + 0.1
     assert "strength" not in history  # there are several
     assert float(model.optimizer.strength_factor.value) == 1
 
@@ -132,6 +134,63 @@ def test_what_schedules_refuse():
             pulled_by_the_penalty_alone(L1(0.1)).fit(
                 *ZEROS, verbose=0, callbacks=[StrengthSchedule(lambda step, factor=factor: factor)]
             )
+
+
+def test_other_models_with_the_same_regularizer_do_not_follow():
+    shared = keras.layers.Dense(3, kernel_regularizer=L1(0.1))
+    scheduled, other = (
+        keras.Sequential([keras.Input((3,)), shared, keras.layers.Dense(1)]) for _ in range(2)
+    )
+    scheduled.compile(keras.optimizers.SGD(0.0), "mse")
+    other.compile(keras.optimizers.SGD(0.0), "mse", metrics=["mse"])
+    penalties_of_other = []
+
+    class Evaluate(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            loss, mse = other.evaluate(*ZEROS, verbose=0)
+            penalties_of_other.append(loss - mse)
+
+    schedule = StrengthSchedule(lambda step: 0.25)
+    scheduled.fit(*ZEROS, verbose=0, callbacks=[schedule, Evaluate()])
+    loss, mse = other.evaluate(*ZEROS, verbose=0)
+    expected = 0.1 * np.abs(np.asarray(shared.kernel.value)).sum()
+    np.testing.assert_allclose([*penalties_of_other, loss - mse], [expected] * 2, rtol=1e-5)
+
+
+class Failing(keras.Sequential):
+    def train_step(self, *arguments):
+        raise RuntimeError("failing")
+
+
+def test_a_fit_that_fails_leaves_the_regularizer_as_it_was():
+    regularizer = L1(0.5)
+    failing = Failing([keras.Input((3,)), keras.layers.Dense(1, kernel_regularizer=regularizer)])
+    failing.compile("sgd", "mse")
+    with pytest.raises(RuntimeError, match="failing"):
+        failing.fit(*ZEROS, verbose=0, callbacks=[StrengthSchedule(lambda step: 0.25)])
+    assert float(regularizer(np.ones(4, "float32"))) == 2.0
+    model = pulled_by_the_penalty_alone(regularizer)
+    model.fit(*ZEROS, verbose=0)
+    np.testing.assert_allclose(kernel_of(model), 1 - 0.1 * 0.5, rtol=1e-6)
+
+
+@pytest.mark.usefixtures("x64")
+def test_float64_keeps_its_strengths(monkeypatch):
+    keras.config.set_floatx("float64")
+    try:
+        model = pulled_by_the_penalty_alone(L1(0.1))
+        model.fit(*ZEROS, verbose=0, callbacks=[StrengthSchedule(lambda step: 1.0)])
+        np.testing.assert_allclose(kernel_of(model), 1 - 0.1 * 0.1, rtol=1e-8)  # of a rate in float32
+    finally:
+        keras.config.set_floatx("float32")
+
+
+@pytest.mark.parametrize("wrong", ["a", None, np.array([0.5]), -1.0, float("nan")])
+def test_a_schedule_that_returns_no_factor_is_named(wrong):
+    with pytest.raises(ValueError, match=r"the schedule of StrengthSchedule returned .* for step 0"):
+        pulled_by_the_penalty_alone(L1(0.1)).fit(
+            *ZEROS, verbose=0, callbacks=[StrengthSchedule(lambda step: wrong)]
+        )
 
 
 # SparsityLogger.
@@ -192,6 +251,58 @@ def test_the_tally_of_the_loss_changes_nothing_in_training():
         model.fit(x, y, epochs=3, verbose=0, callbacks=callbacks)
         kernels.append(kernel_of(model))
     np.testing.assert_array_equal(*kernels)
+
+
+def test_a_small_loss_is_seen_beside_a_large_penalty():
+    model = linear(3, kernel_regularizer=L1(1e9), bias_initializer="ones")
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    history = model.fit(*ZEROS, verbose=0, callbacks=[SparsityLogger()]).history
+    assert history["data_loss"] == [1.0]
+    assert history["loss"][0] > 1e8
+
+
+def test_only_the_validation_data_counts_as_such():
+    x, y = regression()
+
+    class Evaluate(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.evaluate(x[:8], y[:8], verbose=0)
+
+    model = linear(12, kernel_regularizer=L1(0.3))
+    model.compile(keras.optimizers.SGD(0.0), "mse", metrics=["mse"])
+    callbacks = [Evaluate(), SparsityLogger()]
+    history = model.fit(x, y, epochs=2, verbose=0, callbacks=callbacks, validation_data=(x, y)).history
+    assert history["val_data_loss"] == pytest.approx(history["val_mse"], rel=1e-6)
+    assert "val_data_loss" not in model.fit(x, y, verbose=0, callbacks=callbacks).history
+
+
+def test_the_loss_of_the_model_stays_its_own():
+    model = linear(3, kernel_regularizer=L1(0.3))
+    model.compile("sgd", "mse")
+    before = model.compute_loss
+    x, y = ZEROS
+    seen = []
+
+    class Compile(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(jax.jit(lambda: self.model.compute_loss(x, y, y_pred=self.model(x)))())
+
+    model.fit(x, y, verbose=0, callbacks=[SparsityLogger(), Compile()])
+    assert model.compute_loss == before
+    assert np.isfinite(seen[0])
+    model.evaluate(x, y, verbose=0)
+
+
+class Additive(keras.Sequential):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.mean((y - y_pred) ** 2)
+
+
+def test_a_loss_without_the_regularizers_is_not_tallied():
+    model = Additive([keras.Input((3,)), keras.layers.Dense(1, kernel_regularizer=L1(0.3))])
+    model.compile("sgd")
+    history = model.fit(*ZEROS, verbose=0, callbacks=[SparsityLogger()]).history
+    assert set(history) == {"loss", "zeros", "penalty"}
 
 
 class OldFashioned(keras.Model):

@@ -1,5 +1,7 @@
 """penalties.keras.Penalized: exact solutions with every optimizer, in every way of training."""
 
+import copy
+
 import jax
 import jax.numpy as jnp
 import keras
@@ -10,7 +12,7 @@ from keras_case import ignore_numpy_copies, keras_rules, kernel_of, linear, regr
 from sklearn.linear_model import ElasticNet, Lasso
 
 import penalties
-from penalties.keras import Penalized
+from penalties.keras import Penalized, SparsityLogger, StrengthSchedule
 
 pytestmark = ignore_numpy_copies
 
@@ -254,6 +256,19 @@ def test_mixed_precision(policy):
     assert 0.2 < share_of_zeros(model) < 1
 
 
+@pytest.mark.parametrize("auto_scale_loss", [False, True])
+def test_a_loss_scale_optimizer_inside_another(auto_scale_loss):
+    """Keras puts one around for mixed_float16, which scales the loss and asks none within."""
+    x, y = regression(256)
+    inner = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.02))
+    optimizer = Penalized(inner, penalties.L1(0.02).on("**/kernel"))
+    model = linear(FEATURES, dtype="mixed_float16")
+    model.compile(optimizer, "mse", auto_scale_loss=auto_scale_loss)
+    model.fit(x, y, batch_size=64, epochs=100, verbose=0)
+    np.testing.assert_allclose(kernel_of(model)[:4, 0], [2.0, -1.5, 1.0, 0.5], atol=0.1)
+    assert np.any(kernel_of(model) == 0)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_weights_keep_averages_in_float32(dtype):
     model = linear(3, kernel_initializer="ones", dtype=dtype)
@@ -319,6 +334,61 @@ def test_swapping_averages_in_for_evaluation_keeps_the_zeros():
     assert shares[-1] > 0.4
 
 
+def multiple(*optimizers, **options):
+    if not hasattr(keras.optimizers, "MultiOptimizer"):
+        pytest.skip("this Keras has no MultiOptimizer")
+    return keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(*optimizers), **options)
+
+
+def test_a_multi_optimizer_inside_and_its_moving_averages():
+    x, y = regression(256)
+    kernels = []
+    for wrap in (multiple, lambda optimizer: optimizer):
+        keras.utils.set_random_seed(0)
+        model = linear(FEATURES)
+        inner = wrap(keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.9))
+        model.compile(Penalized(inner, penalties.L1(0.3).on("**/kernel")), "mse")
+        model.fit(x, y, epochs=40, verbose=0)
+        kernels.append(kernel_of(model))
+    np.testing.assert_array_equal(*kernels)
+    assert np.sum(kernels[0] == 0) > 4
+
+
+def test_callbacks_find_it_inside_a_multi_optimizer():
+    x, y = regression()
+    penalty = penalties.L1(0.3).on("**/kernel")
+    model = linear(FEATURES)
+    model.compile(multiple(Penalized(keras.optimizers.Adam(0.05), penalty)), "mse")
+    callbacks = [SparsityLogger(), StrengthSchedule(lambda step: 0.5)]
+    history = model.fit(x, y, epochs=2, verbose=0, callbacks=callbacks).history
+    assert history["penalty"][-1] == pytest.approx(0.15 * np.abs(kernel_of(model)).sum(), rel=1e-5)
+    assert history["strength"] == [0.15, 0.15]
+
+
+def test_the_scales_of_float8_are_not_gradients():
+    x = np.random.default_rng(0).normal(size=(32, 16)).astype("float32")
+    scales = []
+    for wrap in (lambda o: o, lambda o: Penalized(o, penalties.L1(1e-9).on("**/kernel"))):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((16,)), keras.layers.Dense(16)])
+        model.layers[0].quantize("float8")
+        model.compile(wrap(keras.optimizers.SGD(0.01, loss_scale_factor=64.0)), "mse")
+        model.fit(x, x, verbose=0)
+        overwritten = [v for v in model.trainable_variables if v.overwrite_with_gradient]
+        scales.append([np.asarray(v.value) for v in overwritten])
+    assert len(scales[0]) == 6
+    for theirs, ours in zip(*scales, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_an_explicit_loss_scale_factor_wins():
+    optimizer = Penalized(
+        keras.optimizers.SGD(0.1, loss_scale_factor=8.0), penalties.L1(0.1), loss_scale_factor=16.0
+    )
+    assert optimizer.loss_scale_factor == 16
+    assert optimizer.inner_optimizer.loss_scale_factor is None
+
+
 def test_constraints_hold_after_the_zeros():
     model = linear(4, kernel_initializer="ones", kernel_constraint=keras.constraints.UnitNorm())
     optimizer = Penalized(keras.optimizers.SGD(0.5), penalties.L1(0.1).on("**/kernel"))
@@ -376,6 +446,62 @@ def test_a_loaded_model_goes_on_as_if_it_had_never_been_saved(inner, tmp_path):
         one.fit(x, y, batch_size=16, epochs=3, verbose=0, shuffle=False)
     for ours, theirs in zip(model.variables, loaded.variables, strict=True):
         np.testing.assert_array_equal(np.asarray(ours.value), np.asarray(theirs.value))
+
+
+@pytest.mark.filterwarnings(
+    "ignore:Skipping variable loading for optimizer"
+)  # of a frozen model: it has none
+@pytest.mark.parametrize("change", ["nothing", "frozen", "copied"])
+def test_a_model_loads_whatever_its_paths_are_then(change, tmp_path):
+    """Keras leaves the name of a Sequential model out of the paths of a loaded one."""
+    x, y = regression()
+    model = keras.Sequential(
+        [keras.Input((12,)), keras.layers.Dense(3, name="a"), keras.layers.Dense(1, name="b")]
+    )
+    path = f"{model.name}/a/kernel"
+    model.compile(Penalized(keras.optimizers.Adam(0.05), penalties.L1(1e3).on(path)), "mse")
+    model.fit(x, y, epochs=2, verbose=0)
+    model.trainable = change != "frozen"
+    model.save(tmp_path / "model.keras")
+    loaded = copy.deepcopy(model) if change == "copied" else keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    if change != "frozen":
+        loaded.fit(x, y, epochs=100, verbose=0)
+        assert np.all(kernel_of(loaded) == 0)
+        assert np.all(np.asarray(loaded.layers[1].bias.value) != 0)
+
+
+def test_saved_paths_are_for_the_same_weights_only():
+    model = linear(3)
+    optimizer = Penalized("adam", penalties.L1(0.1).on(model.layers[0].kernel.path))
+    optimizer.build(model.trainable_variables)
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    other = keras.layers.BatchNormalization()
+    other.build((None, 3))
+    again.build(other.trainable_variables)
+    with pytest.raises(ValueError, match="matches none of the 2 leaves"):
+        again.apply([jnp.ones(3), jnp.ones(3)])
+
+
+def test_weights_of_the_optimizer_can_be_set():
+    x, y = regression()
+    trained, new = (compiled("adam") for _ in range(2))
+    trained.fit(x, y, verbose=0)
+    new.optimizer.build(new.trainable_variables)
+    new.optimizer.set_weights([np.asarray(v.value) for v in trained.optimizer.variables])
+    for ours, theirs in zip(new.optimizer.variables, trained.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(np.asarray(ours.value), np.asarray(theirs.value))
+    with pytest.raises(ValueError, match="got 0 weights"):
+        new.optimizer.set_weights([])
+
+
+def test_a_model_saved_in_the_middle_of_a_schedule_has_its_strengths(tmp_path):
+    x, y = regression()
+    model = compiled("adam")
+    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "model.keras")
+    model.fit(x, y, verbose=0, callbacks=[StrengthSchedule(lambda step: 0.25), checkpoint])
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert float(loaded.optimizer.strength_factor.value) == 1
 
 
 def test_around_and_inside_survive_the_config():

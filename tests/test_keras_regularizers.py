@@ -4,6 +4,7 @@ import copy
 import pickle
 
 import jax
+import jax.experimental.sparse
 import jax.export
 import jax.numpy as jnp
 import keras
@@ -314,9 +315,35 @@ def test_regularizer_refuses_a_selection_and_names_attach():
         Regularizer(penalties.L1(0.1).on("**/kernel"))
 
 
-def test_integers_are_refused_by_dtype():
-    with pytest.raises(TypeError, match="int32"):
+def test_other_inputs_are_refused_by_what_they_are():
+    with pytest.raises(TypeError, match=r"L1\(l1=0\.1\) got an array of dtype int32: expected floating"):
         L1(0.1)(jnp.arange(3))
+    with pytest.raises(TypeError, match=r"L1\(l1=0\.1\) got a symbolic KerasTensor"):
+        L1(0.1)(keras.Input((3,)))
+
+
+def test_drop_ins_take_a_number_or_an_array():
+    with pytest.raises(TypeError, match=r"L1\.l1 is L1\(0\.1\) of type L1: .*penalties\.keras\.Regularizer"):
+        L1(penalties.L1(0.1))
+    with pytest.raises(TypeError, match=r"L1L2\.l2 is .* of type dict: expected a number"):
+        L1L2(0.1, {"a": 0.1})
+    with pytest.raises(TypeError, match=r"factor is an array of shape \(3,\): expected a number"):
+        OrthogonalRegularizer(np.ones(3))
+    assert repr(L1(np.ones(3, "float32"))) == "L1(l1=float32[3])"
+
+
+def test_complex_rows_are_orthogonal_by_their_inner_product():
+    x = jnp.array([[1.0, 1j], [1j, 1.0]], "complex64")
+    value = OrthogonalRegularizer(1.0)(x)
+    assert value == abs(jnp.vdot(x[0], x[1])) / 2
+    assert value.dtype == jnp.float32
+    np.testing.assert_allclose(OrthogonalRegularizer(1.0)(jnp.array([[1.0, 1j], [1j, -1.0]])), 1.0, rtol=1e-6)
+
+
+def test_sparse_arrays_are_what_they_stand_for():
+    dense = jnp.array([[1.0, 2.0], [0.0, 2.0]])
+    for regularizer in (L2(0.1), Regularizer(penalties.GroupLasso(0.1))):
+        assert regularizer(jax.experimental.sparse.BCOO.fromdense(dense)) == regularizer(dense)
 
 
 # Exported, as `model.export` does: traced for a batch of any size.

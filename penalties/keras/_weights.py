@@ -12,22 +12,30 @@ from penalties._leaf_paths import Leaf
 from penalties._penalty import Penalty
 
 
-def bind(penalty: Penalty, variables: Sequence[Any]) -> list[Penalty | None]:
+def bind(
+    penalty: Penalty, variables: Sequence[Any], paths: Sequence[str] | None = None
+) -> list[Penalty | None]:
     """For each variable its penalty, strengths filled in for it; None where there is none.
 
-    Raises what a selection that matches nothing raises. Needs no values, so that it also works on
-    other backends than JAX.
+    `paths` are those to select by, if not the variables' own. Raises what a selection that matches
+    nothing raises. Needs no values, so that it also works on other backends than JAX.
     """
-    # A build may happen while something is traced; strengths are constants all the same.
-    with jax.ensure_compile_time_eval():
-        return _apply.bind(penalty, [_leaf(variable) for variable in variables])
+    paths = [variable.path for variable in variables] if paths is None else paths
+    leaves = [_leaf(variable, path) for variable, path in zip(variables, paths, strict=True)]
+    try:
+        # A build may happen while something is traced; strengths are constants all the same.
+        with jax.ensure_compile_time_eval():
+            return _apply.bind(penalty, leaves)
+    except ValueError as error:
+        error.add_note("Frozen weights (trainable = False) are not among the leaves.")
+        raise
 
 
-def _leaf(variable: Any) -> Leaf:
+def _leaf(variable: Any, path: str) -> Leaf:
     dtype = jnp.dtype(keras.backend.standardize_dtype(variable.dtype))
     # float8 training stores scales in "trainable" variables that are overwritten, not trained.
     trainable = variable.trainable and not variable.overwrite_with_gradient
-    return Leaf(variable.path, jax.ShapeDtypeStruct(tuple(variable.shape), dtype), trainable, None, "")
+    return Leaf(path, jax.ShapeDtypeStruct(tuple(variable.shape), dtype), trainable, None, "")
 
 
 def regularizers_of(model: Any) -> list[Any]:

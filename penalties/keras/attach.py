@@ -26,7 +26,7 @@ def attach(penalty: Penalty, model: Any) -> None:
         penalty: a Penalty, selected by Keras paths: `L1(1e-4).on("**/kernel")`. List yours by
             `[v.path for v in model.trainable_variables]`; frozen weights are not among them. Without
             a selection, every trainable weight.
-        model: a built Keras model (or layer).
+        model: a built Keras model. Of a part of a model, or a layer: compile the whole anew.
 
     Raises:
         TypeError: `penalty` is not a Penalty; the model is not a Keras model.

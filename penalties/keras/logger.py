@@ -8,7 +8,8 @@ from typing import Any, final
 import keras
 import numpy as np
 
-from penalties.keras._model_state import variable_in
+from penalties.keras._backend import on_jax
+from penalties.keras._model_state import as_in_a_step, value_in_step, variable_in
 from penalties.keras._weights import regularizers_of
 from penalties.keras.optimizer import penalized_in
 from penalties.keras.regularizers import Regularizer
@@ -23,9 +24,9 @@ class SparsityLogger(keras.callbacks.Callback):
     `penalty`       R(weights) at the end of the epoch, of all regularizers of weights and
                     of `Penalized`
     `data_loss`     the `loss` without what regularizers add to it, averaged as Keras
-                    averages the `loss`; in models with regularizers (and no `compute_loss`
-                    of their own without the argument `training`). With `Penalized` alone
-                    the `loss` is that of the data already
+                    averages the `loss`; in models with regularizers whose `compute_loss`
+                    is Keras's, or calls it. With `Penalized` alone the `loss` is that of
+                    the data already
     `val_data_loss` the same of the validation data
     `zeros/<path>`  share of zeros of each penalized weight, with `per_weight=True`
     =============== =====================================================================
@@ -55,14 +56,21 @@ class SparsityLogger(keras.callbacks.Callback):
     def set_model(self, model: Any) -> None:
         """Has the model keep account of the loss of the data, if its `loss` is more than that."""
         super().set_model(model)
-        self._tallies = _tallies_in(model) if regularizers_of(model) else {}
+        self._tallied = _tallied(model) if regularizers_of(model) else None
+        self._of_validation: float | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Starts the account of an epoch."""
-        if self._tallies:
-            _ = self.model  # reading it hands the state of a running `fit` back to the variables
-            for tally in self._tallies.values():
-                tally.assign([0.0, 0.0])
+        self._of_validation = None
+        self._start("training")
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Starts the account of the validation data."""
+        self._start("tests")
+
+    def on_test_end(self, logs: Any = None) -> None:
+        """Closes it."""
+        self._of_validation = self._mean("tests")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Adds the entries to the logs."""
@@ -79,43 +87,72 @@ class SparsityLogger(keras.callbacks.Callback):
         nonzeros = [keras.ops.count_nonzero(keras.ops.convert_to_tensor(w)) for w in weights]
         zeros = [size - int(count) for size, count in zip(sizes, nonzeros, strict=True)]  # type: ignore[arg-type]
         logs["zeros"] = sum(zeros) / max(sum(sizes), 1)
-        logs["penalty"] = sum(float(keras.ops.convert_to_numpy(p(v))) for v, p in entries)  # type: ignore[arg-type]
-        for name, tally in self._tallies.items():
-            total, samples = np.asarray(keras.ops.convert_to_numpy(tally))
-            if samples:
-                logs[name] = float(total / samples)
+        with as_in_a_step(self.model):
+            values: Any = [keras.ops.convert_to_numpy(penalty(variable)) for variable, penalty in entries]
+        logs["penalty"] = float(sum(values))
+        for name, mean in (("data_loss", self._mean("training")), ("val_data_loss", self._of_validation)):
+            if mean is not None:
+                logs[name] = mean
         if self.per_weight:
             for variable, size, zero in zip(weights, sizes, zeros, strict=True):
                 logs[f"zeros/{variable.path}"] = zero / max(size, 1)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Leaves the model's `compute_loss` as it was."""
+        if self._tallied is not None:
+            self._tallied.leave()
+
+    def _start(self, which: str) -> None:
+        if self._tallied is not None:
+            _ = self.model  # reading it hands the state of a running `fit` back to the variables
+            self._tallied.tallies[which].assign([0.0, 0.0])
+
+    def _mean(self, which: str) -> float | None:
+        if self._tallied is None:
+            return None
+        _ = self.model
+        total, samples = np.asarray(keras.ops.convert_to_numpy(self._tallied.tallies[which]))
+        return float(total / samples) if samples else None
 
 
 def _penalized_weights(model: Any) -> list[tuple[Any, Callable[[Any], Any]]]:
     """Each penalized weight, and what its penalty is, as a function of it."""
     entries = [(v, v.regularizer) for v in model.trainable_variables if v.regularizer is not None]
-    optimizer = penalized_in(model.optimizer)
-    if optimizer is not None:
-        parts = [(v, optimizer.penalty_of(v)) for v in model.trainable_variables]
+    for optimizer in penalized_in(model.optimizer):
+        parts = [(v, optimizer.penalty_of(v)) for v in model.trainable_variables if optimizer.knows(v)]
         entries += [(v, Regularizer(part)) for v, part in parts if part is not None]
     return entries
 
 
-def _tallies_in(model: Any) -> dict[str, Any]:
-    """Of training and of tests: (sum over samples of the data's loss, samples), by the name in the log."""
-    if isinstance(model.compute_loss, _Tallied):
-        return model.compute_loss.tallies
+def _tallied(model: Any) -> "_Tallied | None":
+    if isinstance(model.compute_loss, _Tallied):  # a `fit` before ended in an error
+        return model.compute_loss
     if "training" not in inspect.signature(model.compute_loss).parameters:
-        return {}
-    tallies = {name: variable_in(model, name, [0.0, 0.0]) for name in ("data_loss", "val_data_loss")}
-    model.compute_loss = _Tallied(model, tallies)
-    return tallies
+        return None
+    tallied = _Tallied(model)
+    model.compute_loss = tallied
+    return tallied
 
 
 class _Tallied:
-    """A model's `compute_loss`, which also tallies what of the loss is the data's."""
+    """A model's `compute_loss`, which also tallies what of the loss is the data's.
 
-    def __init__(self, model: Any, tallies: dict[str, Any]):
+    Tallies are (sum over samples of the data's loss, samples). What Keras adds to it, regularizers
+    and the like, passes through one hook, where it is held back and added afterwards: taken off the
+    whole, a small loss would drown in a large penalty. A `compute_loss` that adds by itself, or adds
+    nothing, calls no hook, and is not tallied.
+    """
+
+    def __init__(self, model: Any):
         self._model, self._compute_loss = model, model.compute_loss
-        self.tallies = tallies
+        self.tallies = {
+            which: variable_in(model, f"data_loss_in_{which}", [0.0, 0.0]) for which in ("training", "tests")
+        }
+
+    def leave(self) -> None:
+        """Gives the model its own back."""
+        if self._model.compute_loss is self:
+            del self._model.compute_loss
 
     def __call__(
         self,
@@ -125,12 +162,28 @@ class _Tallied:
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        loss = self._compute_loss(x, y, y_pred, sample_weight, training=training)
-        ops: Any = keras.ops
-        added = sum(ops.sum(ops.cast(each, "float32")) for each in self._model.losses)
-        sizes = (ops.shape(leaf)[0] for leaf in keras.tree.flatten(x) if leaf is not None)
-        samples = ops.cast(next(sizes, 1), "float32")
-        of_the_data = ops.stop_gradient(ops.cast(loss, "float32") - added)
-        tally = self.tallies["data_loss" if training else "val_data_loss"]
-        tally.assign_add(ops.stack([samples * of_the_data, samples]))
+        held_back: list[Any] = []
+        aggregate = self._model._aggregate_additional_loss
+
+        def hold_back(loss: Any) -> Any:
+            held_back.append(aggregate(loss))
+            return keras.ops.zeros_like(held_back[-1])
+
+        self._model._aggregate_additional_loss = hold_back
+        try:
+            loss = self._compute_loss(x, y, y_pred, sample_weight, training=training)
+        finally:
+            del self._model._aggregate_additional_loss
+        if held_back:
+            self._add(loss, x, self.tallies["training" if training else "tests"])
+            loss = loss + keras.ops.sum(keras.ops.stack(held_back))
         return loss
+
+    def _add(self, loss: Any, x: Any, tally: Any) -> None:
+        if on_jax() and value_in_step(tally) is None:
+            return  # called by a user, in whose compiled function nothing can be assigned
+        ops: Any = keras.ops
+        sizes = (ops.shape(leaf)[0] for leaf in keras.tree.flatten(x) if leaf is not None)
+        samples = ops.cast(next(sizes, 1), tally.dtype)
+        of_the_data = ops.stop_gradient(ops.cast(loss, tally.dtype))
+        tally.assign_add(ops.stack([samples * of_the_data, samples]))

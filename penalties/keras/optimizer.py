@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, final
 
 import jax.numpy as jnp
 import keras
+import numpy as np
 from jax import Array
 
 import penalties
@@ -13,6 +14,7 @@ from penalties._numbers import accumulator, widen
 from penalties._penalty import Order, Penalty, check_settling
 from penalties.keras import _weights
 from penalties.keras._backend import require_jax
+from penalties.keras._model_state import state_dtype
 
 
 @final
@@ -28,7 +30,7 @@ class Penalized(keras.optimizers.Optimizer):
     Args:
         optimizer: any Keras optimizer, or its name. Its learning rate and schedule, clipping, weight
             decay, gradient accumulation and moving average (EMA) stay its own. A `LossScaleOptimizer`
-            may be inside or around.
+            or a `MultiOptimizer` may be inside or around.
         penalty: a Penalty with a rule for zeros: L1, L2, ElasticNet, GroupLasso, sums and selections
             of them. Paths are Keras's, "dense/kernel"; list yours by
             `[v.path for v in model.trainable_variables]`.
@@ -46,7 +48,7 @@ class Penalized(keras.optimizers.Optimizer):
     Raises:
         TypeError: `optimizer` is no optimizer; the penalty has no rule for zeros; decay is no number;
             the dtype is not a floating one.
-        ValueError: decay is outside [0, 1); when built, if a selection matches no weight.
+        ValueError: decay is outside [0, 1); in the first step, if a selection matches no weight.
         RuntimeError: in training, if Keras does not run on JAX.
 
     >>> import keras, numpy as np
@@ -83,7 +85,7 @@ class Penalized(keras.optimizers.Optimizer):
                 "a Keras optimizer such as keras.optimizers.Adam(1e-3); for optax there is "
                 "penalties.penalized"
             )
-        if penalized_in(inner) is not None:
+        if penalized_in(inner):
             raise TypeError(
                 "Penalized got an optimizer that is Penalized already: give one Penalized the sum of the "
                 "penalties, Penalized(optimizer, p + q)"
@@ -95,29 +97,37 @@ class Penalized(keras.optimizers.Optimizer):
             )
         check_settling(penalty)
         _settling.check_average(decay, accumulator_dtype)
-        # The scale of the loss is undone here, before gradients are averaged and compared with
-        # strengths; a LossScaleOptimizer around sets it to None, as it does for any optimizer.
-        if inner.loss_scale_factor is not None:
-            loss_scale_factor, inner.loss_scale_factor = inner.loss_scale_factor, None
+        # The scale of the loss is undone here, before gradients are averaged and compared with strengths.
+        if loss_scale_factor is None:
+            loss_scale_factor = inner.loss_scale_factor
+        inner.loss_scale_factor = None
         super().__init__(learning_rate=0.0, loss_scale_factor=loss_scale_factor, name=name)
         # The name by which Keras's callbacks find the optimizer in a wrapper.
         self.inner_optimizer = inner
         self.penalty = penalty
         self.decay = float(decay)
         self.accumulator_dtype = None if accumulator_dtype is None else str(jnp.dtype(accumulator_dtype))
+        self._paths: list[str] | None = None
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Creates the variables of both optimizers, and checks the selection.
+        """Creates the variables of both optimizers.
 
-        Raises:
-            ValueError: the selection matches no weight, or a strength does not fit its weight.
+        A selection that matches none of them is no error before the first step: a frozen model, for
+        one, is loaded and used without ever training.
         """
         if self.built:
             return
-        self._bound = tuple(_weights.bind(self.penalty, variables))
+        # A loaded model may have other paths than the one that was saved; names stay.
+        if self._paths is None or list(map(_last, self._paths)) != [v.name for v in variables]:
+            self._paths = [variable.path for variable in variables]
+        try:
+            self._bound = tuple(_weights.bind(self.penalty, variables, self._paths))
+            self._wrong = None
+        except (TypeError, ValueError) as error:
+            self._bound, self._wrong = (None,) * len(variables), error
         self.inner_optimizer.build(variables)
         super().build(variables)
-        self.strength_factor = self.add_variable((), "ones", "float32", name="strength_factor")
+        self.strength_factor = self.add_variable((), "ones", state_dtype(), name="strength_factor")
         self._average_of = {
             self._var_key(variable): self._zero_average(variable)
             for variable, bound in zip(variables, self._bound, strict=True)
@@ -134,7 +144,8 @@ class Penalized(keras.optimizers.Optimizer):
 
         Raises:
             RuntimeError: Keras does not run on JAX.
-            ValueError: not built, and no variables given; variables it was not built with.
+            ValueError: not built, and no variables given; variables it was not built with; the
+                selection matches no weight, or a strength does not fit its weight.
         """
         require_jax("penalties.keras.Penalized")
         variables = self._known(trainable_variables)
@@ -145,20 +156,27 @@ class Penalized(keras.optimizers.Optimizer):
                 f"got {len(grads)} gradients for {len(variables)} variables: give one for each, or None"
             )
         weight = _settling.average_weight(self._iterations.value, self.decay)
-        # What an inner LossScaleOptimizer will divide by.
-        scale = self.inner_optimizer.scale_loss(jnp.ones((), jnp.float32))
-        fed, steps = [], []
+        own = jnp.float32(self.loss_scale_factor or 1.0)
+        # What an inner LossScaleOptimizer will divide by, and what it was asked to multiply by.
+        divides = self.inner_optimizer.scale_loss(jnp.ones((), jnp.float32))
+        multiplied = divides if self._inner_scales else jnp.ones_like(divides)
+        fed: list[Any] = []
+        steps: list[_Step] = []
         for variable, gradient in zip(variables, grads, strict=True):
-            if gradient is not None and self.loss_scale_factor is not None:
-                gradient = _times(gradient, jnp.float32(1 / self.loss_scale_factor)).astype(gradient.dtype)
+            # The "gradients" of variables that float8 overwrites are their next values.
+            if gradient is None or variable.overwrite_with_gradient:
+                fed.append(gradient)
+                continue
             penalty = self.penalty_of(variable)
-            if gradient is not None and penalty is not None:
-                unscaled = _times(gradient, 1 / scale)
+            if penalty is None:
+                feed = _times(gradient, divides / multiplied / own)
+            else:
+                unscaled = _times(gradient, 1 / (multiplied * own))
                 average = self._averaged(variable, unscaled, weight)
                 direction = _settling.direction(penalty, variable.value, unscaled, average)
                 steps.append(_Step(variable, variable.value, penalty, direction, average, weight))
-                gradient = _times(direction, scale).astype(gradient.dtype)
-            fed.append(gradient)
+                feed = _times(direction, divides)
+            fed.append(feed.astype(gradient.dtype))
 
         self._step_inside(fed, variables)
 
@@ -170,9 +188,19 @@ class Penalized(keras.optimizers.Optimizer):
         self._iterations.assign_add(1)
 
     def penalty_of(self, variable: Any) -> Penalty | None:
-        """The part of the penalty that is for this variable, with its strengths of now, or None."""
+        """The part of the penalty that is for this variable, with its strengths of now, or None.
+
+        Raises:
+            ValueError: the selection matches no weight, or a strength does not fit its weight.
+        """
+        if self._wrong is not None:
+            raise self._wrong
         bound = self._bound[self._get_variable_index(variable)]
         return None if bound is None else bound * self.strength_factor.value
+
+    def knows(self, variable: Any) -> bool:
+        """Whether it was built with this variable."""
+        return self.built and self._var_key(variable) in self._trainable_variables_indices
 
     def _known(self, variables: Sequence[Any] | None) -> list[Any]:
         if variables is None:
@@ -224,14 +252,15 @@ class Penalized(keras.optimizers.Optimizer):
             variable.assign(value)
 
     def _keep_zeros_in_moving_averages(self) -> None:
-        innermost = innermost_of(self)
-        if not innermost.use_ema:
-            return
-        averages = innermost._model_variables_moving_average
-        for bound, variable, average in zip(self._bound, self._trainable_variables, averages, strict=True):
-            if bound is not None and bound.order != Order.QUADRATIC:
-                zero = variable.value == 0
-                average.assign(jnp.where(zero, jnp.zeros_like(average.value), average.value))
+        for optimizer in all_within(self):
+            if not optimizer.use_ema:
+                continue
+            averages = optimizer._model_variables_moving_average
+            for variable, average in zip(optimizer._trainable_variables, averages, strict=True):
+                bound = self._bound[self._get_variable_index(variable)]
+                if bound is not None and bound.order != Order.QUADRATIC:
+                    zero = variable.value == 0
+                    average.assign(jnp.where(zero, jnp.zeros_like(average.value), average.value))
 
     @property
     def variables(self) -> list[Any]:
@@ -252,14 +281,48 @@ class Penalized(keras.optimizers.Optimizer):
     def learning_rate(self, learning_rate: Any) -> None:
         self.inner_optimizer.learning_rate = learning_rate
 
+    @property
+    def loss_scale_factor(self) -> float | None:
+        """What the loss is multiplied and gradients are divided by, or None."""
+        return self._loss_scale_factor
+
+    @loss_scale_factor.setter
+    def loss_scale_factor(self, factor: float | None) -> None:
+        self._loss_scale_factor = factor
+        # After construction an optimizer around sets it, which then scales the loss and asks none within.
+        self._inner_scales = not hasattr(self, "inner_optimizer")
+
     def scale_loss(self, loss: Any) -> Any:
         """The loss times the scale that the inner optimizer asks for."""
-        return self.inner_optimizer.scale_loss(super().scale_loss(loss))
+        loss = super().scale_loss(loss)
+        return self.inner_optimizer.scale_loss(loss) if self._inner_scales else loss
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Sets all `variables`, those of the inner optimizer included.
+
+        Raises:
+            ValueError: not built; another number of weights, or another shape.
+        """
+        variables = self.variables if self.built else []
+        if [np.shape(w) for w in weights] != [tuple(v.shape) for v in variables]:
+            raise ValueError(
+                f"got {len(weights)} weights for the {len(variables)} variables of Penalized, or of other "
+                "shapes: build it with the variables of the model, and pass one weight for each of "
+                "`optimizer.variables`"
+            )
+        for variable, weight in zip(variables, weights, strict=True):
+            variable.assign(weight)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads `variables`; the strengths are those of the penalty, wherever a schedule had got to."""
+        super().load_own_variables(store)
+        if self.built:
+            self.strength_factor.assign(1.0)
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Gives the weights their final values: with EMA, their averages, which keep the zeros."""
         self.inner_optimizer.finalize_variable_values(var_list)
-        if innermost_of(self).use_ema:
+        if any(optimizer.use_ema for optimizer in all_within(self)):
             for variable in var_list:
                 # Not the very buffer of the average: a second `fit` would donate it twice, and fail.
                 variable.assign(keras.ops.copy(variable))
@@ -281,14 +344,17 @@ class Penalized(keras.optimizers.Optimizer):
             "decay": self.decay,
             "accumulator_dtype": self.accumulator_dtype,
             "loss_scale_factor": self.loss_scale_factor,
+            "paths": self._paths,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Penalized":
         """The optimizer that `get_config` described."""
         inner = keras.optimizers.deserialize(config["optimizer"], custom_objects)
-        rest = {key: value for key, value in config.items() if key not in ("optimizer", "penalty")}
-        return cls(inner, penalties.from_config(config["penalty"]), **rest)
+        rest = {key: value for key, value in config.items() if key not in ("optimizer", "penalty", "paths")}
+        made = cls(inner, penalties.from_config(config["penalty"]), **rest)
+        made._paths = config["paths"]
+        return made
 
 
 class _Step(NamedTuple):
@@ -317,15 +383,17 @@ def _times(x: Array, factor: Array) -> Array:
     return wide * factor.astype(wide.real.dtype)
 
 
-def innermost_of(optimizer: Any) -> Any:
-    """The optimizer within all wrappers."""
-    while isinstance(optimizer, (keras.optimizers.LossScaleOptimizer, Penalized)):
-        optimizer = optimizer.inner_optimizer
-    return optimizer
+def _last(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
 
 
-def penalized_in(optimizer: Any) -> Penalized | None:
-    """The Penalized that `optimizer` is or wraps, or None."""
-    while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
-    return optimizer if isinstance(optimizer, Penalized) else None
+def all_within(optimizer: Any) -> list[Any]:
+    """The optimizer, and all that it wraps, outermost first."""
+    inner = [optimizer.inner_optimizer] if hasattr(optimizer, "inner_optimizer") else []
+    inner += getattr(optimizer, "optimizers", [])  # of a MultiOptimizer
+    return [optimizer, *(each for one in inner for each in all_within(one))]
+
+
+def penalized_in(optimizer: Any) -> list[Penalized]:
+    """Every Penalized that `optimizer` is or wraps."""
+    return [each for each in all_within(optimizer) if isinstance(each, Penalized)]

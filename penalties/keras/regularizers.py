@@ -33,8 +33,10 @@ import penalties
 from penalties import Penalty, _config, static
 from penalties._numbers import modulus, norm, ratio
 from penalties._penalty import plain
-from penalties._strengths import Strength
+from penalties._plain import shown
+from penalties._strengths import Strength, checked, is_number
 from penalties.keras._backend import on_jax, require_jax
+from penalties.keras._model_state import value_in_step
 
 
 @keras.saving.register_keras_serializable("penalties")
@@ -74,7 +76,8 @@ class Regularizer(keras.Regularizer):
                 "`penalties.keras.attach(penalty, model)`"
             )
         self._penalty = penalty
-        # Set by StrengthSchedule: a variable in the model's state, so that a new value is no new compile.
+        # Set by StrengthSchedule: a variable in the state of a model, so that a new value is no new
+        # compile. It counts in the steps of this model only, and not for others that have this regularizer.
         self._factor: keras.Variable | None = None
 
     @property
@@ -86,11 +89,17 @@ class Regularizer(keras.Regularizer):
         """R(x), a scalar, float32 (float64 if x is)."""
         if not on_jax():
             return self._elsewhere(x)
+        if isinstance(x, keras.KerasTensor):
+            raise TypeError(
+                f"{self!r} got a symbolic KerasTensor, which has no numbers: pass the regularizer to a "
+                "layer, as kernel_regularizer= or activity_regularizer="
+            )
         # Outside a stateless scope Keras passes its own Variable, which jax.numpy does not take.
-        x = keras.ops.convert_to_tensor(x)
-        if self._factor is None:
-            return self._penalty(x)
-        return (self._penalty * self._factor.value)(x)
+        x = keras.ops.convert_to_tensor(x, sparse=False)
+        if not jnp.issubdtype(x.dtype, jnp.inexact):
+            raise TypeError(f"{self!r} got an array of dtype {x.dtype}: expected floating or complex numbers")
+        factor = None if self._factor is None else value_in_step(self._factor)
+        return (self._penalty if factor is None else self._penalty * factor)(x)
 
     def _elsewhere(self, x: Any) -> Any:
         """R(x) on other backends than JAX."""
@@ -126,7 +135,18 @@ class _DropIn(Regularizer):
         return cls(**{name: _config._read(value) for name, value in config.items()})
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
+        arguments = {name: getattr(self, name) for name in self.get_config()}
+        return f"{type(self).__name__}({', '.join(f'{k}={shown(v)}' for k, v in arguments.items())})"
+
+
+def _strength(value: Any, name: str) -> Any:
+    """A strength of one weight: a number or an array, and no tree of them."""
+    if not is_number(value):
+        raise TypeError(
+            f"{name} is {value!r} of type {type(value).__name__}: expected a number, or an array that "
+            "broadcasts to the weight; for a Penalty there is penalties.keras.Regularizer"
+        )
+    return checked(value, name)
 
 
 @final
@@ -143,7 +163,7 @@ class L1(_DropIn):
     """
 
     def __init__(self, l1: Strength = 0.01):
-        super().__init__(penalties.L1(0.01 if l1 is None else l1))
+        super().__init__(penalties.L1(_strength(0.01 if l1 is None else l1, "L1.l1")))
 
     @property
     def l1(self) -> Strength:
@@ -169,7 +189,7 @@ class L2(_DropIn):
     """
 
     def __init__(self, l2: Strength = 0.01):
-        super().__init__(penalties.L2(0.01 if l2 is None else l2))
+        super().__init__(penalties.L2(_strength(0.01 if l2 is None else l2, "L2.l2")))
 
     @property
     def l2(self) -> Strength:
@@ -196,7 +216,8 @@ class L1L2(_DropIn):
     """
 
     def __init__(self, l1: Strength = 0.0, l2: Strength = 0.0):
-        super().__init__(penalties.ElasticNet(0.0 if l1 is None else l1, 0.0 if l2 is None else l2))
+        l1, l2 = 0.0 if l1 is None else l1, 0.0 if l2 is None else l2
+        super().__init__(penalties.ElasticNet(_strength(l1, "L1L2.l1"), _strength(l2, "L1L2.l2")))
 
     @property
     def l1(self) -> Strength:
@@ -223,6 +244,7 @@ class OrthogonalRegularizer(_DropIn):
         mode: "rows" or "columns" of the matrix: what is made orthogonal.
 
     Raises:
+        TypeError: factor is no number.
         ValueError: another mode; when called, if x is not a matrix.
 
     >>> import keras, penalties.keras
@@ -234,6 +256,11 @@ class OrthogonalRegularizer(_DropIn):
     def __init__(self, factor: Strength = 0.01, mode: str = "rows"):
         if mode not in ("rows", "columns"):
             raise ValueError(f'mode is {mode!r}: expected "rows" or "columns"')
+        factor = _strength(factor, "OrthogonalRegularizer.factor")
+        if jnp.ndim(factor):
+            raise TypeError(
+                f"OrthogonalRegularizer.factor is an array of shape {jnp.shape(factor)}: expected a number"
+            )
         super().__init__(_MeanCosine(factor, mode))
 
     @property
@@ -265,9 +292,10 @@ class _MeanCosine(Penalty):
             )
         rows = w if self.mode == "rows" else w.T
         units = ratio(rows, norm(rows, (1,)))
-        cosines = modulus(units @ units.T) * (1 - jnp.eye(rows.shape[0], dtype=units.dtype))
+        cosines = modulus(units @ units.conj().T)
+        cosines = cosines * (1 - jnp.eye(rows.shape[0], dtype=cosines.dtype))
         # Each pair stands twice in the matrix. One row alone is in no pair.
-        count = jnp.asarray(rows.shape[0]).astype(units.dtype)
+        count = jnp.asarray(rows.shape[0]).astype(cosines.dtype)
         return self.strength * jnp.sum(cosines) / jnp.maximum(count * (count - 1), 1)
 
     def prox_at(self, v: Array, step: Array) -> Array:

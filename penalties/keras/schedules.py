@@ -7,11 +7,12 @@ from typing import Any, final
 import jax
 import keras
 
-from penalties._penalty import plain
+from penalties._penalty import Penalty, plain
+from penalties._strengths import is_number
 from penalties.keras._backend import require_jax
 from penalties.keras._model_state import variable_in
 from penalties.keras._weights import regularizers_of
-from penalties.keras.optimizer import Penalized, innermost_of, penalized_in
+from penalties.keras.optimizer import all_within, penalized_in
 from penalties.keras.regularizers import Regularizer
 
 
@@ -21,9 +22,11 @@ class StrengthSchedule(keras.callbacks.Callback):
 
     It acts on every regularizer of `penalties.keras` in the model, however it came there, and on
     `Penalized`. The factor is a variable in the model's state: nothing is compiled anew for a new
-    value. After `fit` the factor is 1 again: a model is evaluated and saved with the strengths it
-    was made with, so let a schedule end at 1. (A `fit` that ends in an error leaves the
-    factor as it was, until the next one with a schedule.)
+    value. During `fit` it holds for the validation data as well, so that `val_loss` has the factor of
+    its epoch. After `fit` the factor is 1 again: a model is evaluated with the strengths it was made
+    with, so let a schedule end at 1. A saved model, one from the middle of a `fit` included, is loaded
+    with the factor 1. (A `fit` that ends in an error leaves the factor as it was in this model, until
+    its next `fit` with a schedule.)
 
     Args:
         schedule: a function of the number of batches trained so far (an int, from 0, earlier calls
@@ -68,8 +71,8 @@ class StrengthSchedule(keras.callbacks.Callback):
         super().set_model(model)
         require_jax("penalties.keras.StrengthSchedule")
         regularizers = [r for r in regularizers_of(model) if isinstance(r, Regularizer)]
-        self._optimizer = penalized_in(model.optimizer)
-        if not regularizers and self._optimizer is None:
+        self._optimizers = penalized_in(model.optimizer)
+        if not regularizers and not self._optimizers:
             raise ValueError(
                 "StrengthSchedule finds nothing to schedule: the model has no regularizer of "
                 "penalties.keras, and its optimizer is not Penalized. Use "
@@ -79,24 +82,25 @@ class StrengthSchedule(keras.callbacks.Callback):
         self._in_model = variable_in(model, "strength_factor", 1.0) if regularizers else None
         for regularizer in regularizers:
             regularizer._factor = self._in_model
-        self._strength = _the_strength(regularizers, self._optimizer)
+        self._strength = _the_strength([p.penalty for p in (*regularizers, *self._optimizers)])
         self._factor = math.nan
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Notes how many batches were trained before this epoch."""
         model: Any = self.model
-        batches_per_step = innermost_of(model.optimizer).gradient_accumulation_steps or 1
+        batches_per_step = max(o.gradient_accumulation_steps or 1 for o in all_within(model.optimizer))
         self._before_epoch = int(model.optimizer.iterations) * batches_per_step
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the factor of this batch."""
         step = self._before_epoch + batch
-        factor = float(self.schedule(step))
-        if not (factor >= 0 and math.isfinite(factor)):
+        factor = self.schedule(step)
+        if not (is_number(factor) and jax.numpy.ndim(factor) == 0 and factor >= 0 and math.isfinite(factor)):
             raise ValueError(
-                f"the schedule of StrengthSchedule returned {factor} for step {step}: expected a finite "
+                f"the schedule of StrengthSchedule returned {factor!r} for step {step}: expected a finite "
                 "number ≥ 0, by which strengths are multiplied"
             )
+        factor = float(factor)
         if factor != self._factor:
             self._set(factor)
 
@@ -115,13 +119,12 @@ class StrengthSchedule(keras.callbacks.Callback):
         _ = self.model  # reading it hands the state of a running `fit` back to the variables
         if self._in_model is not None:
             self._in_model.assign(factor)
-        if self._optimizer is not None:
-            self._optimizer.strength_factor.assign(factor)
+        for optimizer in self._optimizers:
+            optimizer.strength_factor.assign(factor)
         self._factor = factor
 
 
-def _the_strength(regularizers: list[Regularizer], optimizer: Penalized | None) -> float | None:
-    penalties = [r.penalty for r in regularizers] + ([] if optimizer is None else [optimizer.penalty])
+def _the_strength(penalties: list[Penalty]) -> float | None:
     strengths = jax.tree.leaves(penalties)
     if any(jax.numpy.ndim(strength) for strength in strengths):
         return None
