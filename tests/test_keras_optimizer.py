@@ -1,6 +1,7 @@
 """penalties.keras.Penalized: exact solutions with every optimizer, in every way of training."""
 
 import copy
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,11 @@ def wrapped(make):
     return lambda penalty: Penalized(make(), penalty)
 
 
+def muon():
+    newer = "adam_weight_decay" in inspect.signature(O.Muon).parameters
+    return O.Muon(decaying(0.05), weight_decay=0.0, **({"adam_weight_decay": 0.0} if newer else {}))
+
+
 O = keras.optimizers
 OPTIMIZERS = {
     "sgd": wrapped(lambda: O.SGD(0.1)),
@@ -44,7 +50,7 @@ OPTIMIZERS = {
     "adafactor": wrapped(lambda: O.Adafactor(decaying(0.1))),
     "lamb": wrapped(lambda: O.Lamb(decaying(0.05))),
     "lion": wrapped(lambda: O.Lion(decaying(0.02))),
-    "muon": wrapped(lambda: O.Muon(decaying(0.05), weight_decay=0.0, adam_weight_decay=0.0)),
+    "muon": wrapped(lambda: muon()),
     "ftrl": wrapped(lambda: O.Ftrl(0.5)),
     "clipped": wrapped(lambda: O.Adam(decaying(0.05), clipnorm=1.0)),
     "accumulating": wrapped(lambda: O.Adam(decaying(0.05), gradient_accumulation_steps=2)),

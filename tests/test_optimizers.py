@@ -39,7 +39,6 @@ OPTIMIZERS = {
     "rprop": optax.rprop(0.01),
     "sgd": optax.sgd(0.01),
     "sign_sgd": optax.sign_sgd(0.01),
-    "signum": optax.signum(0.01),
     "sm3": optax.sm3(0.01),
     "yogi": optax.yogi(0.01),
     "acprop": contrib.acprop(0.01),
@@ -49,8 +48,6 @@ OPTIMIZERS = {
     "dadapt_adamw": contrib.dadapt_adamw(),
     "dog": contrib.dog(),
     "dowg": contrib.dowg(),
-    "galore": contrib.galore(0.01, rank=2),
-    "madgrad": contrib.madgrad(0.01),
     "mechanize": contrib.mechanize(optax.sgd(0.01), s_init=1e-2),
     "momo": contrib.momo(),
     "momo_adam": contrib.momo_adam(),
@@ -61,6 +58,16 @@ OPTIMIZERS = {
     "schedule_free_sgd": contrib.schedule_free_sgd(0.01),
     "simplified_ademamix": contrib.simplified_ademamix(0.01),
     "sophia": contrib.sophia(0.01, weight_decay=0.0),
+}
+NEWER = {  # than the oldest optax that penalties takes
+    "signum": (optax, {}),
+    "galore": (contrib, {"rank": 2}),
+    "madgrad": (contrib, {}),
+}
+OPTIMIZERS |= {
+    name: getattr(module, name)(0.01, **options)
+    for name, (module, options) in NEWER.items()
+    if hasattr(module, name)
 }
 
 

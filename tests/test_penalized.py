@@ -17,6 +17,7 @@ import pytest
 from flax import nnx
 from flax.training.train_state import TrainState
 from problems import lenient
+from strict import STRICT
 
 from penalties import (
     L1,
@@ -941,7 +942,7 @@ print("done")
 
 def test_sharded_training_adds_no_collectives():
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SHARDED],
+        [sys.executable, *STRICT, "-c", SHARDED],
         env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,

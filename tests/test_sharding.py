@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from strict import STRICT
 
 SCRIPT = """
 import re
@@ -114,7 +115,7 @@ print("explicit: done")
 @pytest.fixture(scope="module")
 def output():
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT],
+        [sys.executable, *STRICT, "-c", SCRIPT],
         env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
