@@ -66,10 +66,19 @@ def settled(penalty: Any, w: Array, update: Array, direction: Array, average: Ar
     """
     wide = widen(w)
     moved = wide + widen(update).astype(wide.dtype)
-    seen = Average(widen(average), weight.astype(wide.real.dtype))
-    new = penalty.settle_at(wide, moved, widen(direction), seen)
+    new = settled_weights(penalty, w, moved, direction, average, weight)
     dtype = wider(w, update)
     return jnp.where(new == moved, update.astype(dtype), (new - wide).astype(dtype))
+
+
+@jax.jit
+def settled_weights(
+    penalty: Any, w: Array, moved: Array, direction: Array, average: Array, weight: Array
+) -> Array:
+    """`moved`, or exactly 0 where the step from w crossed a kink."""
+    seen = Average(widen(average), weight.astype(widen(w).real.dtype))
+    new = penalty.settle_at(widen(w), widen(moved), widen(direction), seen)
+    return new.astype(moved.dtype)
 
 
 def check_average(decay: Any, dtype: Any) -> None:

@@ -369,13 +369,9 @@ class _Step(NamedTuple):
 
     def settled(self, moved: Array) -> Array:
         """`moved`, or exactly 0 where the step crossed a kink."""
-        w = widen(self.before)
-        update = widen(moved) - w
-        settled = _settling.settled(
-            self.penalty, self.before, update, self.direction, self.average, self.weight
+        return _settling.settled_weights(
+            self.penalty, self.before, moved, self.direction, self.average, self.weight
         )
-        # Where nothing crossed, `moved` itself: w + (moved − w) may be an ulp off.
-        return jnp.where(settled == update, moved, (w + settled).astype(moved.dtype))
 
 
 def _times(x: Array, factor: Array) -> Array:
