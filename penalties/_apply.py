@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import operator
@@ -218,7 +219,15 @@ def join_leaves(params: Any, other: Any, name: str, of: str = "params") -> list[
     By path and not by position: gradients may lack leaves (None, `optax.MaskedNode`) or boxes that
     the params have.
     """
-    lookup = {leaf.path: leaf for leaf in leaves_with_paths(params)}
+    leaves = leaves_with_paths(params)
+    lookup = {leaf.path: leaf for leaf in leaves}
+    if len(lookup) < len(leaves):
+        seen = collections.Counter(leaf.path for leaf in leaves)
+        path, count = seen.most_common(1)[0]
+        raise ValueError(
+            f"{of} has {count} leaves with the path {path!r}, which cannot be told apart: rename one, such "
+            f'as the key "a/b" beside {{"a": {{"b": ...}}}}'
+        )
     joined = []
     for leaf in leaves_with_paths(other):
         if leaf.path not in lookup:

@@ -60,7 +60,17 @@ class Predicate(Selector):
     function: Callable[[str, Any], bool]
 
     def choose(self, leaves: Sequence[Leaf]) -> list[bool]:
-        return [bool(self.function(leaf.path, leaf.value)) for leaf in leaves]
+        return [self._chooses(leaf) for leaf in leaves]
+
+    def _chooses(self, leaf: Leaf) -> bool:
+        answer = self.function(leaf.path, leaf.value)
+        try:
+            return bool(answer)
+        except Exception as error:  # arrays, traced ones, have no truth value
+            raise TypeError(
+                f"the selection by {self!r} returned {answer!r} of type {type(answer).__name__} for the "
+                f"leaf {leaf.path!r}: expected True or False"
+            ) from error
 
     def __repr__(self) -> str:
         return getattr(self.function, "__name__", repr(self.function))
@@ -157,8 +167,10 @@ def selector(where: Where) -> Selector:
         return Globs((where,))
     if isinstance(where, (tuple, list)) and where and all(isinstance(w, str) for w in where):
         return Globs(tuple(where))
-    if isinstance(where, _NNX_FILTERS) or (isinstance(where, type) and issubclass(where, nnx.Variable)):
+    if _is_nnx_filter(where):
         return NNXFilter(where)
+    if isinstance(where, (tuple, list)) and where and all(map(_is_nnx_filter, where)):
+        return NNXFilter(tuple(where))  # any of them, as in NNX
     if _is_mask(where):
         return Mask(tuple((leaf.path, bool(leaf.value)) for leaf in leaves_with_paths(where)))
     if callable(where):
@@ -168,6 +180,11 @@ def selector(where: Where) -> Selector:
         '"**/kernel", a tuple of globs, a function (path, leaf) -> bool, a tree of bools, or an '
         "nnx filter"
     )
+
+
+def _is_nnx_filter(where: Any) -> bool:
+    is_type = isinstance(where, type) and issubclass(where, nnx.Variable)
+    return is_type or isinstance(where, _NNX_FILTERS)
 
 
 def _is_mask(where: Any) -> bool:
@@ -211,6 +228,8 @@ def _listed(paths: Sequence[str], most: int = 20) -> str:
 
 def _nothing_matched(what: str, leaves: Sequence[Leaf], pattern: str = "") -> str:
     paths = [leaf.path for leaf in leaves]
+    if not paths:
+        return f"{what} has nothing to match: there are no leaves, or none that is trained"
     message = f"{what} matches none of the {len(paths)} leaves: {_listed(paths)}."
     names = {path.split("/")[-1]: path for path in paths} | {path: path for path in paths}
     nearest = difflib.get_close_matches(pattern, paths, n=1, cutoff=0.4)
@@ -228,5 +247,12 @@ def nothing_selected(selection: str, leaves: Sequence[Leaf]) -> ValueError:
 def selector_from_config(config: Any) -> Selector:
     """The selector that `to_config` wrote."""
     if isinstance(config, dict):
-        return Mask(tuple(config["mask"].items())) if "mask" in config else kernels
+        if config == kernels.to_config():
+            return kernels
+        if set(config) == {"mask"}:
+            return Mask(tuple(config["mask"].items()))
+        raise ValueError(
+            f'no selection is described by {config!r}: expected a glob, a list of globs, {{"mask": ...}} or '
+            f"{kernels.to_config()}"
+        )
     return selector(config if isinstance(config, str) else tuple(config))

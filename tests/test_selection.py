@@ -270,6 +270,7 @@ def test_nnx_filters_select():
     assert PENALTY.on(nnx.All(nnx.Param, nnx.Not(nnx.LoRAParam)))(model) == 22
     assert PENALTY.on(nnx.Any(nnx.LoRAParam, nnx.PathContains("bias")))(model) == 11
     assert PENALTY.on(nnx.Param, exclude=nnx.LoRAParam)(model) == 22
+    assert PENALTY.on((nnx.Param, nnx.BatchStat), exclude=(nnx.LoRAParam,))(model) == 22
     assert PENALTY.on(nnx.Param)({"plain": BIAS}) == 10
 
 
@@ -364,6 +365,34 @@ def test_a_selection_of_nothing_is_an_error(where):
         PENALTY.on(where)(PARAMS)
     with pytest.raises(ValueError, match="matches none of the 3 leaves"):
         PENALTY.on(where).prox(PARAMS)
+
+
+def test_without_leaves_there_is_nothing_to_match():
+    with pytest.raises(
+        ValueError, match=r"the pattern '\*\*/kernel' has nothing to match: there are no leaves"
+    ):
+        PENALTY.on("**/kernel")({})
+
+
+def test_a_function_that_does_not_answer_yes_or_no_is_named():
+    def positive(path, leaf):
+        return np.ones(2) > 0
+
+    with pytest.raises(TypeError, match=r"positive returned .* leaf 'a/bias': expected True or False"):
+        PENALTY.on(positive)(PARAMS)
+
+
+def test_leaves_with_the_same_path_cannot_be_joined():
+    params = {"a/b": jnp.ones(2), "a": {"b": jnp.ones(2)}}
+    with pytest.raises(ValueError, match=r"params has 2 leaves with the path 'a/b'"):
+        PENALTY.subgradient(params, params)
+
+
+def test_an_unknown_selection_in_a_config_is_refused():
+    config = PENALTY.on(kernels).to_config()
+    for wrong in ({"selector": "biases"}, {"masks": {"a": True}}):
+        with pytest.raises(ValueError, match="no selection is described by"):
+            from_config(config | {"where": wrong})
 
 
 def test_a_mask_without_an_entry_for_a_leaf_is_an_error():

@@ -111,7 +111,8 @@ class SparsityLogger(keras.callbacks.Callback):
         if self._tallied is None:
             return None
         _ = self.model
-        total, samples = np.asarray(keras.ops.convert_to_numpy(self._tallied.tallies[which]))
+        tally = keras.ops.convert_to_tensor(self._tallied.tallies[which])
+        total, samples = np.asarray(keras.ops.convert_to_numpy(tally))
         return float(total / samples) if samples else None
 
 
