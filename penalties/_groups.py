@@ -129,4 +129,5 @@ def block_soft_threshold(x: Array, threshold: Array, within: tuple[int, ...]) ->
     size = norm(x, within)
     factor = ratio(size - jnp.minimum(size, threshold), size)
     # Where the squares in the norm overflow, or underflow, the factor is still 1.
-    return x * like(jnp.where((threshold == 0) | (size == jnp.inf), 1, factor), x)
+    whole = (threshold == 0) | ((size == jnp.inf) & (threshold < jnp.inf))
+    return x * like(jnp.where(whole, 1, factor), x)

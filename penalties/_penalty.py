@@ -201,10 +201,13 @@ class Penalty(abc.ABC):
             return NotImplemented
         strengths, rest = jax.tree.flatten(self)
         their_strengths, their_rest = jax.tree.flatten(other)
-        return rest == their_rest and all(map(np.array_equal, strengths, their_strengths))
+        return rest == their_rest and all(map(_equal, strengths, their_strengths))
 
     def __hash__(self) -> int:
-        return hash((type(self), *(getattr(self, f.name) for f in dataclasses.fields(self))))
+        strengths, rest = jax.tree.flatten(self)
+        if any(np.ndim(strength) for strength in strengths):
+            raise TypeError(f"{self!r} is not hashable: its strengths are arrays")
+        return hash((rest, *map(float, strengths)))  # equal penalties, whatever kinds of numbers they hold
 
     def __repr__(self) -> str:
         fields = dataclasses.fields(self)
@@ -367,6 +370,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
         return {"array": shortest(value).tolist()} if value.ndim else float(shortest(value))
     return value
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    # Not np.array_equal, which takes traced numbers, that cannot be compared, for different ones.
+    return np.shape(one) == np.shape(other) and bool(np.all(np.asarray(one) == np.asarray(other)))
 
 
 def _kind(penalty: Penalty) -> tuple[Any, ...]:

@@ -26,9 +26,12 @@ def averaged(average: Array, gradient: Array, weight: Array, count: Array) -> Ar
     """
     wide, gradient = widen(average), widen(gradient)
     moved = wide + weight.astype(wide.real.dtype) * (gradient - wide)
-    moved = jnp.where(jnp.isfinite(gradient), moved, wide)
+    moved = jnp.where(jnp.isfinite(moved), moved, wide)
     if average.dtype == jnp.bfloat16:
         return _dithered(moved, count)
+    if average.dtype == jnp.float16:  # its largest number is small enough to be met
+        largest = float(jnp.finfo(jnp.float16).max)
+        moved = jnp.clip(moved, -largest, largest)
     return moved.astype(average.dtype)
 
 
@@ -83,16 +86,20 @@ def settled_weights(
 
 def check_average(decay: Any, dtype: Any) -> None:
     """Raises TypeError or ValueError for a decay and a dtype that no average can be kept with."""
-    if not is_number(decay):
+    if not is_number(decay) or jnp.ndim(decay):
         raise TypeError(f"decay is {decay!r} of type {type(decay).__name__}: expected a number, such as 0.99")
     if not 0 <= np.float32(decay) < 1:
         raise ValueError(
             f"decay is {decay}: expected a number in [0, 1), less than 1 in float32, such as 0.99"
         )
-    if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
+    try:
+        floating = dtype is None or (jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits >= 16)
+    except TypeError:  # no dtype at all
+        floating = False
+    if not floating:
         raise TypeError(
-            f"accumulator_dtype is {dtype!r}: expected a floating dtype such as jnp.bfloat16, or None for "
-            "float32 (float64 for float64 leaves)"
+            f"accumulator_dtype is {dtype!r}: expected a floating dtype of 16 bits or more such as "
+            "jnp.bfloat16, or None for float32 (float64 for float64 leaves)"
         )
 
 

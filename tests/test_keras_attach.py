@@ -113,23 +113,104 @@ def test_a_layer_without_a_place_for_it_gets_one(tmp_path):
     assert len(keras.models.clone_model(model).losses) == 1
 
 
-class Unregistered(Block):
-    """A layer that files name, and loading is told of."""
+@keras.saving.register_keras_serializable("test")
+class Parts(keras.layers.Layer):
+    """Weights of a part come before and after its own in time, and after them in `weights`."""
 
     def __init__(self, **options):
         super().__init__(**options)
-        self.shift = self.add_weight(shape=(), name="shift")  # made before `build`
+        self.part = keras.layers.Dense(4)
+        self.part.build((None, 4))
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(shape[-1],), name="scale")
+
+    def call(self, x):
+        return self.part(x) * self.scale
+
+
+@keras.saving.register_keras_serializable("test")
+class Unbuilt(keras.layers.Layer):
+    """Has no `build`: its parts make their weights in the first call."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.part = keras.layers.Dense(4)
+
+    def call(self, x):
+        return self.part(x)
+
+
+@pytest.mark.filterwarnings("ignore:`build\\(\\)` was called")  # says Keras, of any such layer it loads
+@pytest.mark.parametrize(
+    ("make", "pattern"), [(Parts, "**/scale"), (Parts, "**/kernel"), (Unbuilt, "**/kernel")]
+)
+def test_copies_have_the_penalty_on_the_same_weights_and_no_others(make, pattern, tmp_path):
+    model = keras.Sequential([keras.Input((4,)), make()])
+    attach(penalties.L1(0.5).on(pattern), model)
+    expected = [repr(v.regularizer) for v in model.weights]
+    assert expected.count("Regularizer(L1(0.5))") == 1
+    for copied in round_trips(model, tmp_path):
+        assert [repr(v.regularizer) for v in copied.weights] == expected
+
+
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+def test_lambda_layers_elsewhere_do_no_harm(tmp_path):
+    inputs = [keras.Input((4,)), keras.layers.Lambda(lambda x: 2 * x)]
+    model = keras.Sequential([*inputs, Block(), keras.layers.Dense(1)])
+    attach(penalties.L1(0.5).on(("**/scale", "**/kernel")), model)
+    model.save(tmp_path / "model.keras")
+    assert len(keras.models.load_model(tmp_path / "model.keras", safe_mode=False).losses) == 2
+
+
+def test_the_config_of_a_layer_with_a_place_is_its_own_and_one_entry():
+    model = keras.Sequential([keras.Input((4,)), Block(name="block")])
+    before = model.layers[0].get_config()
+    attach(penalties.L1(0.5).on("**/scale"), model)
+    after = model.layers[0].get_config()
+    assert after.pop("penalties")["regularizers"].keys() == {"0"}
+    assert after == before
+
+
+class Choosy(keras.layers.Layer):
+    def __init_subclass__(cls, *, kind, **options):
+        super().__init_subclass__(**options)
+
+    def call(self, x):
+        return x * self.scale
+
+
+class Chosen(Choosy, kind="a"):
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(shape[-1],), name="scale")
+
+
+def test_a_class_that_cannot_be_extended_is_named_in_a_warning():
+    model = keras.Sequential([keras.Input((4,)), Chosen(name="choosy")], name="net")
+    with pytest.warns(UserWarning, match=r"\['net/choosy/scale'\].*classes that cannot be extended"):
+        attach(penalties.L1(1.0).on("**/scale"), model)
+    assert len(model.losses) == 1
+
+
+class Unregistered(Block):
+    """A layer that files name, and loading is told of; Keras makes its config by itself."""
+
+    def __init__(self, units, **options):
+        super().__init__(**options)
+        self.units = units
+        self.shift = self.add_weight(shape=(units,), name="shift")  # made before `build`
 
     def call(self, x):
         return super().call(x) + self.shift
 
 
 def test_layers_given_when_loading_and_weights_made_in_init(tmp_path):
-    model = keras.Sequential([keras.Input((4,)), Unregistered()])
+    model = keras.Sequential([keras.Input((4,)), Unregistered(4)])
     attach(penalties.L1(1.0).on(("**/scale", "**/shift")), model)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={"Unregistered": Unregistered})
     assert len(regularized(loaded)) == 2
+    assert loaded.layers[0].units == 4
     model(np.ones((2, 4)))
     loaded(np.ones((2, 4)))
     assert float(sum(loaded.losses)) == float(sum(model.losses))
@@ -206,7 +287,7 @@ class Unsaveable(keras.Model):
 def test_a_model_that_cannot_be_saved_at_all():
     model = Unsaveable(keras.ops.relu)
     model(np.ones((2, 3), "float32"))
-    with pytest.warns(UserWarning, match="will come back from a saved file without it"):
+    with pytest.warns(UserWarning, match=r"could not be made anew from its config: NotImplementedError"):
         attach(penalties.L1(1.0).on("**/kernel"), model)
     assert len(model.losses) == 1
 

@@ -305,6 +305,52 @@ def test_a_loss_without_the_regularizers_is_not_tallied():
     assert set(history) == {"loss", "zeros", "penalty"}
 
 
+class Scaled(keras.Sequential):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return 2.0 * super().compute_loss(x, y, y_pred, sample_weight, training)
+
+
+@pytest.mark.parametrize("on", ["class", "instance"])
+def test_a_loss_of_a_users_own_is_trained_as_it_is(on):
+    x, y = regression()
+    kernels = []
+    for callbacks in ([], [SparsityLogger()]):
+        keras.utils.set_random_seed(0)
+        make = Scaled if on == "class" else keras.Sequential
+        model = make([keras.Input((12,)), keras.layers.Dense(1, kernel_regularizer=L1(0.3))])
+        model.compile("sgd", "mse")
+        if on == "instance":
+            keras_own = model.compute_loss
+            model.compute_loss = lambda *args, own=keras_own, **options: 2.0 * own(*args, **options)
+        mine = model.compute_loss
+        history = model.fit(x, y, epochs=3, verbose=0, callbacks=callbacks).history
+        assert "data_loss" not in history
+        assert model.compute_loss == mine
+        kernels.append(kernel_of(model))
+    np.testing.assert_array_equal(*kernels)
+
+
+def test_fits_with_and_without_it_in_turn():
+    x, y = regression()
+    model = linear(12, kernel_regularizer=L1(0.3))
+    traces = []
+
+    def loss(y, predicted):
+        traces.append(1)
+        return keras.ops.mean((y - predicted) ** 2)
+
+    model.compile(keras.optimizers.SGD(0.0), loss)
+    model.evaluate(x, y, verbose=0, callbacks=[SparsityLogger()])
+    model.fit(x, y, verbose=0)
+    logger = [SparsityLogger()]
+    logged = [model.fit(x, y, verbose=0, callbacks=logger).history["data_loss"] for _ in range(2)]
+    compiled = len(traces)
+    model.fit(x, y, verbose=0)
+    logged.append(model.fit(x, y, verbose=0, callbacks=logger).history["data_loss"])
+    np.testing.assert_allclose(np.ravel(logged), logged[0][0], rtol=1e-6)
+    assert len(traces) == compiled
+
+
 class OldFashioned(keras.Model):
     """A `compute_loss` as it was before Keras 3.3."""
 

@@ -489,6 +489,23 @@ def test_saved_paths_are_for_the_same_weights_only():
         again.apply([jnp.ones(3), jnp.ones(3)])
 
 
+def test_the_config_of_an_optimizer_serves_another_model_by_its_own_paths():
+    def two(*names):
+        layers = [keras.layers.Dense(3, name=name) for name in names]
+        return keras.Sequential([keras.Input((3,)), *layers], name="net")
+
+    first, swapped, others = two("a", "b"), two("b", "a"), two("c", "d")
+    optimizer = Penalized(keras.optimizers.SGD(0.1), penalties.L1(10.0).on("**/a/kernel"))
+    optimizer.build(first.trainable_variables)
+    again = Penalized.from_config(optimizer.get_config())
+    again.build(swapped.trainable_variables)
+    assert [again.penalty_of(v) is None for v in swapped.trainable_variables] == [True, True, False, True]
+    again = Penalized.from_config(optimizer.get_config())
+    again.build(others.trainable_variables)
+    with pytest.raises(ValueError, match="matches none of the 4 leaves"):
+        again.apply([jnp.zeros(v.shape) for v in others.trainable_variables])
+
+
 def test_weights_of_the_optimizer_can_be_set():
     x, y = regression()
     trained, new = (compiled("adam") for _ in range(2))
@@ -497,8 +514,9 @@ def test_weights_of_the_optimizer_can_be_set():
     new.optimizer.set_weights([np.asarray(v.value) for v in trained.optimizer.variables])
     for ours, theirs in zip(new.optimizer.variables, trained.optimizer.variables, strict=True):
         np.testing.assert_array_equal(np.asarray(ours.value), np.asarray(theirs.value))
-    with pytest.raises(ValueError, match="got 0 weights"):
-        new.optimizer.set_weights([])
+    for optimizer in (new.optimizer, Penalized("sgd", penalties.L1(0.1))):
+        with pytest.raises(ValueError, match="got 0 weights"):
+            optimizer.set_weights([])
 
 
 def test_a_model_saved_in_the_middle_of_a_schedule_has_its_strengths(tmp_path):
@@ -549,6 +567,16 @@ def test_a_pattern_that_matches_nothing_is_an_error_when_training_starts():
     model.compile(Penalized("adam", penalties.L1(0.1).on("**/kernels")), "mse")
     with pytest.raises(ValueError, match=r"'linear/dense\w*/kernel'"):
         model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0)
+
+
+def test_a_typo_leaves_the_model_as_it_was():
+    model = linear(3)
+    before = kernel_of(model)
+    for wrong in (penalties.L1(0.1).on("**/kernell"), penalties.L1(np.ones(7)).on("**/kernel")):
+        model.compile(Penalized("adam", wrong), "mse")
+        with pytest.raises(ValueError, match=r"matches none|does not broadcast"):
+            model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0)
+        np.testing.assert_array_equal(kernel_of(model), before)
 
 
 def test_apply_says_what_is_missing():

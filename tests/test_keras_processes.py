@@ -101,10 +101,23 @@ def test_a_new_process_needs_penalties_keras_only(tmp_path):
     x, y = regression()
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", y)
-    script = LOAD + "model.fit(x, y, verbose=0)\nprint(type(model.optimizer).__name__)"
-    shown = run(script, *(tmp_path / name for name in ("model.keras", "x.npy", "y.npy"))).splitlines()
+    inputs = keras.Input((4, 6))
+    attention = keras.Model(inputs, keras.layers.MultiHeadAttention(2, 3)(inputs, inputs))
+    attach(penalties.L1(0.01).on("**/query/kernel"), attention)  # for which the layer has no argument
+    attention.save(tmp_path / "attention.keras")
+    script = (
+        LOAD
+        + """
+model.fit(x, y, verbose=0)
+print(type(model.optimizer).__name__)
+attention = keras.models.load_model(sys.argv[4])
+print([w.path.split("/")[-2] for w in attention.weights if w.regularizer is not None])
+"""
+    )
+    names = ("model.keras", "x.npy", "y.npy", "attention.keras")
+    shown = run(script, *(tmp_path / name for name in names)).splitlines()
     np.testing.assert_allclose(json.loads(shown[0]), expected[:, 0], rtol=1e-6)
-    assert shown[1] == "Penalized"
+    assert shown[1:] == ["Penalized", "['query']"]
 
 
 ELSEWHERE = """

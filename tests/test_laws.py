@@ -680,6 +680,11 @@ def test_copies_are_the_same_penalty(case: Case, again):
     assert repr(twin) == repr(penalty)
     assert twin == penalty != case.make(0.2)
     assert jax.tree.map(jnp.asarray, twin) == penalty
+    assert len({penalty, twin, jax.tree.map(jnp.asarray, twin), case.make(0.2)}) == 2
+    with pytest.raises(jax.errors.TracerArrayConversionError):
+        jax.jit(lambda p: jnp.asarray(p == penalty))(twin)
+    with pytest.raises(TypeError, match="not hashable: its strengths are arrays"):
+        hash(jax.tree.map(lambda s: jnp.full(3, s), twin))
     assert jax.tree.map(lambda s: jnp.full(3, s), twin) != penalty
     assert jax.tree.structure(twin) == jax.tree.structure(penalty)
     assert twin(random_params()) == penalty(random_params())

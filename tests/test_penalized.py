@@ -283,7 +283,24 @@ def test_a_decay_that_is_none_is_refused(decay):
         penalized(optax.sgd(0.1), L1(0.1), decay=decay)
 
 
+@pytest.mark.parametrize("stored", [jnp.float16, jnp.bfloat16, None])
+def test_one_huge_gradient_does_not_stay_in_the_average(stored):
+    optimizer = penalized(optax.sgd(0.1), L1(1.0), accumulator_dtype=stored)
+    w = jnp.zeros(2)
+    state = optimizer.init(w)
+    for gradient in (1e38, -3e38, 3e38, *[0.5] * 2000):
+        _, state = optimizer.update(jnp.array([gradient, 0.5]), state, w)
+    assert np.all(np.isfinite(state.average.astype(np.float32)))
+    assert abs(state.average[1] - 0.5) < 0.01
+
+
 def test_an_average_that_cannot_be_kept_is_refused():
+    for decay in (np.array([0.9, 0.99]), jnp.array([0.9])):
+        with pytest.raises(TypeError, match=r"decay is .*: expected a number"):
+            penalized(optax.sgd(0.1), L1(0.1), decay=decay)
+    for dtype in ("bananas", jnp.float8_e4m3fn):
+        with pytest.raises(TypeError, match=r"accumulator_dtype is .*: expected a floating dtype of 16 bits"):
+            penalized(optax.sgd(0.1), L1(0.1), accumulator_dtype=dtype)
     with pytest.raises(TypeError, match=r"decay is '0\.9' of type str: expected a number"):
         penalized(optax.sgd(0.1), L1(0.1), decay="0.9")
     with pytest.raises(TypeError, match=r"accumulator_dtype is .*: expected a floating dtype"):

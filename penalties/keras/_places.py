@@ -7,12 +7,14 @@ is given one. Whether it worked is seen by making the model anew from its config
 import contextlib
 import json
 import random
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import keras
+from keras.src.saving.serialization_lib import SafeModeScope  # public is only a switch for the process
 
 from penalties.keras._regularized import give_place, own_class
 from penalties.keras.regularizers import Regularizer
@@ -21,41 +23,54 @@ Chosen = dict[int, tuple[Any, Regularizer]]
 """By the id of a variable: the variable and its new regularizer."""
 
 
-def write(model: Any, chosen: Chosen) -> list[Any]:
-    """Puts the regularizers into the configs of the layers; returns the weights for which it cannot."""
-    _write_into_layers(model, chosen)
+def write(model: Any, chosen: Chosen) -> tuple[list[Any], Exception | None]:
+    """Puts the regularizers into the configs of the layers.
+
+    Returns the weights for which it cannot, and what went wrong where that could not be seen.
+    """
+    written = _write_into_layers(model, chosen)
     try:
         lost = _lost_in_copy(model, chosen)
         if lost:
-            for layer in _described_layers(model):
-                if any(weight is variable for weight in layer.weights for variable in lost):
-                    give_place(layer)
+            _give_places(model, lost)
             lost = _lost_in_copy(model, chosen)
-    except _NoCopy:
-        return [variable for variable, _ in chosen.values()]
-    return lost
+        return lost, None
+    except _NoCopy as failed:
+        variables = [variable for variable, _ in chosen.values()]
+        with contextlib.suppress(Exception):  # the model may have no config at all
+            _give_places(model, [variable for variable in variables if id(variable) not in written])
+        return variables, failed.because
 
 
-def _write_into_layers(model: Any, chosen: Chosen) -> None:
-    """Gives the regularizers to the layers that have a place for them."""
+def _give_places(model: Any, lost: list[Any]) -> None:
+    for layer in _described_layers(model):
+        if any(weight is variable for weight in layer.weights for variable in lost):
+            with contextlib.suppress(TypeError):  # some classes cannot be extended: the weight stays lost
+                give_place(layer)
+
+
+def _write_into_layers(model: Any, chosen: Chosen) -> set[int]:
+    """Gives the regularizers to the layers that have a place for them; ids of the weights it did so for."""
+    written = set()
     for layer in model._flatten_layers():
         if isinstance(layer, (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)):
             _write_into_attention(layer, chosen)
         else:
-            places = vars(layer)
             for variable in layer._trainable_variables:
-                if id(variable) in chosen:
-                    for name in _places(variable.name):
-                        if name in places:
-                            setattr(layer, name, chosen[id(variable)][1])
+                places = [name for name in _names_of_place(variable.name) if name in vars(layer)]
+                if id(variable) in chosen and places:
+                    written.add(id(variable))
+                    for name in places:
+                        setattr(layer, name, chosen[id(variable)][1])
+    return written
 
 
-def _places(name: str) -> Iterator[str]:
+def _names_of_place(weight: str) -> Iterator[str]:
     """Attributes under which layers keep the regularizer of their weight of this name."""
-    yield f"{name}_regularizer"
-    if name.endswith("_kernel"):  # depthwise_kernel of a separable convolution
-        yield f"{name.removesuffix('_kernel')}_regularizer"
-    if name == "kernel":  # the only kernel of a depthwise convolution
+    yield f"{weight}_regularizer"
+    if weight.endswith("_kernel"):  # depthwise_kernel of a separable convolution
+        yield f"{weight.removesuffix('_kernel')}_regularizer"
+    if weight == "kernel":  # the only kernel of a depthwise convolution
         yield "depthwise_regularizer"
 
 
@@ -78,17 +93,26 @@ def _described_layers(model: Any) -> Iterator[Any]:
             yield from _described_layers(layer)
     else:
         yield model
+        # A functional model with a config of its own: `clone_model` copies its layers one by one.
+        for layer in getattr(model, "operations", ()):
+            if isinstance(layer, keras.Layer):
+                yield from _described_layers(layer)
 
 
 class _NoCopy(Exception):
     """A model cannot be made from its config."""
+
+    def __init__(self, because: Exception):
+        super().__init__(str(because))
+        self.because = because
 
 
 def _lost_in_copy(model: Any, chosen: Chosen) -> list[Any]:
     """The chosen weights that a model made from this one's config has without the penalty."""
     state = random.getstate()  # initializers draw their seeds from it
     try:
-        copies = _regularizers_of_copy(model)
+        with warnings.catch_warnings(action="ignore"):  # what Keras has to say, it says of the model itself
+            copies = _regularizers_of_copy(model)
     finally:
         random.setstate(state)
     return [
@@ -102,13 +126,14 @@ def _regularizers_of_copy(model: Any) -> list[Any]:
     """The regularizers of the weights of the model that the config describes."""
 
     def rebuild():
-        with keras.saving.CustomObjectScope(classes):
+        # The model is here already: what it is made of does no harm that it has not done.
+        with keras.saving.CustomObjectScope(classes), SafeModeScope(safe_mode=False):
             copy = type(model).from_config(model.get_config())
             if not copy.built:
                 copy.build_from_config(model.get_build_config())
         found[:] = [variable.regularizer for variable in copy.weights]
         if len(found) != len(model.weights):
-            raise _NoCopy
+            raise ValueError(f"the model made anew has {len(found)} weights, and not {len(model.weights)}")
         return jnp.zeros(())
 
     found: list[Any] = []
@@ -123,10 +148,11 @@ def _regularizers_of_copy(model: Any) -> list[Any]:
     with contextlib.suppress(Exception):
         jax.eval_shape(rebuild)
         return found
-    with contextlib.suppress(Exception):
+    try:
         rebuild()
         return found
-    raise _NoCopy
+    except Exception as error:
+        raise _NoCopy(error) from error
 
 
 def same(one: Any, other: Any) -> bool:

@@ -63,12 +63,19 @@ def attach(penalty: Penalty, model: Any) -> None:
     if isinstance(model, keras.Model):
         # Compiled without the penalty.
         model.train_function = model.test_function = None
-    lost = [variable.path for variable in _places.write(model, chosen)]
+    lost, error = _places.write(model, chosen)
     if lost:
+        paths = [variable.path for variable in lost]
+        what = (
+            "but will come back from a saved file without it, for their layers take no regularizer and have "
+            "classes that cannot be extended"
+            if error is None
+            else "but whether they will in a model from a saved file could not be seen, for the model could "
+            f"not be made anew from its config: {error!r}"
+        )
         warnings.warn(
-            f"the weights {lost} have their penalty now, but will come back from a saved file without "
-            "it, for the model cannot be made anew from its config: give it a `get_config`, call `attach` "
-            "again after loading, or use `penalties.keras.Penalized`",
+            f"the weights {paths} have their penalty now, {what}. Give the model a `get_config`, call "
+            "`attach` again after loading, or use `penalties.keras.Penalized`",
             stacklevel=2,
         )
 

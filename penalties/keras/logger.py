@@ -1,6 +1,5 @@
 """SparsityLogger: exact zeros and the penalty's value in the training log."""
 
-import inspect
 import math
 from collections.abc import Callable
 from typing import Any, final
@@ -23,15 +22,16 @@ class SparsityLogger(keras.callbacks.Callback):
     `zeros`         share of the penalized weights that are exactly zero, in [0, 1]
     `penalty`       R(weights) at the end of the epoch, of all regularizers of weights and
                     of `Penalized`
-    `data_loss`     the `loss` without what regularizers add to it, averaged as Keras
-                    averages the `loss`; in models with regularizers whose `compute_loss`
-                    is Keras's, or calls it. With `Penalized` alone the `loss` is that of
-                    the data already
+    `data_loss`     the compiled loss alone, averaged as Keras averages the `loss`, which
+                    is the sum of it and what regularizers and `add_loss` add; in models
+                    with regularizers and Keras's own `compute_loss`. With `Penalized`
+                    alone the `loss` is that of the data already
     `val_data_loss` the same of the validation data
     `zeros/<path>`  share of zeros of each penalized weight, with `per_weight=True`
     =============== =====================================================================
 
-    Callbacks that read these entries, such as EarlyStopping or CSVLogger, come after it in the list.
+    Callbacks that read these entries, such as CSVLogger or `EarlyStopping("val_data_loss", mode="min")`,
+    come after it in the list.
 
     Args:
         per_weight: also log the share of zeros of each penalized weight.
@@ -54,10 +54,22 @@ class SparsityLogger(keras.callbacks.Callback):
         self.per_weight = per_weight
 
     def set_model(self, model: Any) -> None:
-        """Has the model keep account of the loss of the data, if its `loss` is more than that."""
+        """Makes room in the model's state for an account of the loss of the data."""
         super().set_model(model)
-        self._tallied = _tallied(model) if regularizers_of(model) else None
+        self._account = (
+            _account_in(model) if regularizers_of(model) and _keras_computes_the_loss(model) else None
+        )
         self._of_validation: float | None = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Has the model keep the account, while it trains."""
+        if self._account is not None:
+            self._account.open()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Leaves the model's `compute_loss` as it was."""
+        if self._account is not None:
+            self._account.close()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Starts the account of an epoch."""
@@ -97,21 +109,16 @@ class SparsityLogger(keras.callbacks.Callback):
             for variable, size, zero in zip(weights, sizes, zeros, strict=True):
                 logs[f"zeros/{variable.path}"] = zero / max(size, 1)
 
-    def on_train_end(self, logs: Any = None) -> None:
-        """Leaves the model's `compute_loss` as it was."""
-        if self._tallied is not None:
-            self._tallied.leave()
-
     def _start(self, which: str) -> None:
-        if self._tallied is not None:
+        if self._account is not None:
             _ = self.model  # reading it hands the state of a running `fit` back to the variables
-            self._tallied.tallies[which].assign([0.0, 0.0])
+            self._account.tallies[which].assign([0.0, 0.0])
 
     def _mean(self, which: str) -> float | None:
-        if self._tallied is None:
+        if self._account is None:
             return None
         _ = self.model
-        tally = keras.ops.convert_to_tensor(self._tallied.tallies[which])
+        tally = keras.ops.convert_to_tensor(self._account.tallies[which])
         total, samples = np.asarray(keras.ops.convert_to_numpy(tally))
         return float(total / samples) if samples else None
 
@@ -125,35 +132,50 @@ def _penalized_weights(model: Any) -> list[tuple[Any, Callable[[Any], Any]]]:
     return entries
 
 
-def _tallied(model: Any) -> "_Tallied | None":
-    if isinstance(model.compute_loss, _Tallied):  # a `fit` before ended in an error
-        return model.compute_loss
-    if "training" not in inspect.signature(model.compute_loss).parameters:
-        return None
-    tallied = _Tallied(model)
-    model.compute_loss = tallied
-    return tallied
+def _keras_computes_the_loss(model: Any) -> bool:
+    """And no `compute_loss` of a user's own, which may do more to the sum than Keras does."""
+    return type(model).compute_loss is keras.Model.compute_loss and "compute_loss" not in vars(model)
 
 
-class _Tallied:
-    """A model's `compute_loss`, which also tallies what of the loss is the data's.
+def _account_in(model: Any) -> "_Account":
+    account = vars(model).get("_data_loss_account")
+    if account is None:
+        account = vars(model)["_data_loss_account"] = _Account(model)
+    account.forget_functions_without_it()
+    return account
 
-    Tallies are (sum over samples of the data's loss, samples). What Keras adds to it, regularizers
-    and the like, passes through one hook, where it is held back and added afterwards: taken off the
-    whole, a small loss would drown in a large penalty. A `compute_loss` that adds by itself, or adds
-    nothing, calls no hook, and is not tallied.
+
+class _Account:
+    """The loss of the data, tallied by a model's `compute_loss`: (sum over samples, samples).
+
+    What Keras adds to it, regularizers and the like, passes through one hook, where it is held back
+    and added afterwards: taken off the whole, a small loss would drown in a large penalty.
     """
 
     def __init__(self, model: Any):
-        self._model, self._compute_loss = model, model.compute_loss
+        self._model = model
+        self._functions: list[Any] = []
         self.tallies = {
             which: variable_in(model, f"data_loss_in_{which}", [0.0, 0.0]) for which in ("training", "tests")
         }
 
-    def leave(self) -> None:
+    def forget_functions_without_it(self) -> None:
+        """Has Keras compile anew what it compiled while the account was closed."""
+        model = self._model
+        for name in ("train_function", "test_function"):
+            if not any(getattr(model, name) is function for function in self._functions):
+                setattr(model, name, None)
+
+    def open(self) -> None:
+        """Puts this in the place of the model's `compute_loss`."""
+        # Past Keras's and NNX's ways of setting attributes, which are not for the middle of a step.
+        vars(self._model)["compute_loss"] = self
+
+    def close(self) -> None:
         """Gives the model its own back."""
-        if self._model.compute_loss is self:
-            del self._model.compute_loss
+        vars(self._model).pop("compute_loss", None)
+        # What was compiled by now keeps the account, also of a `fit` that reads none.
+        self._functions = [self._model.train_function, self._model.test_function]
 
     def __call__(
         self,
@@ -163,22 +185,22 @@ class _Tallied:
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
+        """As `keras.Model.compute_loss`."""
+        model = self._model
         held_back: list[Any] = []
-        aggregate = self._model._aggregate_additional_loss
+        aggregate = model._aggregate_additional_loss
 
         def hold_back(loss: Any) -> Any:
             held_back.append(aggregate(loss))
             return keras.ops.zeros_like(held_back[-1])
 
-        self._model._aggregate_additional_loss = hold_back
+        vars(model)["_aggregate_additional_loss"] = hold_back
         try:
-            loss = self._compute_loss(x, y, y_pred, sample_weight, training=training)
+            loss = type(model).compute_loss(model, x, y, y_pred, sample_weight, training=training)
         finally:
-            del self._model._aggregate_additional_loss
-        if held_back:
-            self._add(loss, x, self.tallies["training" if training else "tests"])
-            loss = loss + keras.ops.sum(keras.ops.stack(held_back))
-        return loss
+            del vars(model)["_aggregate_additional_loss"]
+        self._add(loss, x, self.tallies["training" if training else "tests"])
+        return loss + keras.ops.sum(keras.ops.stack(held_back)) if held_back else loss
 
     def _add(self, loss: Any, x: Any, tally: Any) -> None:
         if on_jax() and value_in_step(tally) is None:

@@ -48,7 +48,7 @@ class Penalized(keras.optimizers.Optimizer):
     Raises:
         TypeError: `optimizer` is no optimizer; the penalty has no rule for zeros; decay is no number;
             the dtype is not a floating one.
-        ValueError: decay is outside [0, 1); in the first step, if a selection matches no weight.
+        ValueError: decay is outside [0, 1); when built, if a selection matches no weight.
         RuntimeError: in training, if Keras does not run on JAX.
 
     >>> import keras, numpy as np
@@ -107,23 +107,28 @@ class Penalized(keras.optimizers.Optimizer):
         self.penalty = penalty
         self.decay = float(decay)
         self.accumulator_dtype = None if accumulator_dtype is None else str(jnp.dtype(accumulator_dtype))
-        self._paths: list[str] | None = None
+        # The paths of the saved model, if this is read from its config.
+        self._saved_paths: list[str] | None = None
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Creates the variables of both optimizers.
+        """Creates the variables of both optimizers, and checks the selection.
 
-        A selection that matches none of them is no error before the first step: a frozen model, for
-        one, is loaded and used without ever training.
+        Raises:
+            ValueError: the selection matches no weight, or a strength does not fit its weight. For an
+                optimizer that is read from a config, in the first step: a frozen model, for one, is
+                loaded and used without ever training.
         """
         if self.built:
             return
-        # A loaded model may have other paths than the one that was saved; names stay.
-        if self._paths is None or list(map(_last, self._paths)) != [v.name for v in variables]:
-            self._paths = [variable.path for variable in variables]
+        self._paths = [variable.path for variable in variables]
+        if self._saved_paths is not None and _same_but_for_the_beginning(self._saved_paths, self._paths):
+            self._paths = self._saved_paths
+        self._wrong: Exception | None = None
         try:
             self._bound = tuple(_weights.bind(self.penalty, variables, self._paths))
-            self._wrong = None
         except (TypeError, ValueError) as error:
+            if self._saved_paths is None:
+                raise
             self._bound, self._wrong = (None,) * len(variables), error
         self.inner_optimizer.build(variables)
         super().build(variables)
@@ -144,8 +149,8 @@ class Penalized(keras.optimizers.Optimizer):
 
         Raises:
             RuntimeError: Keras does not run on JAX.
-            ValueError: not built, and no variables given; variables it was not built with; the
-                selection matches no weight, or a strength does not fit its weight.
+            ValueError: not built, and no variables given; variables it was not built with; what
+                `build` raises.
         """
         require_jax("penalties.keras.Penalized")
         variables = self._known(trainable_variables)
@@ -303,8 +308,8 @@ class Penalized(keras.optimizers.Optimizer):
         Raises:
             ValueError: not built; another number of weights, or another shape.
         """
-        variables = self.variables if self.built else []
-        if [np.shape(w) for w in weights] != [tuple(v.shape) for v in variables]:
+        variables = self.variables
+        if not self.built or [np.shape(w) for w in weights] != [tuple(v.shape) for v in variables]:
             raise ValueError(
                 f"got {len(weights)} weights for the {len(variables)} variables of Penalized, or of other "
                 "shapes: build it with the variables of the model, and pass one weight for each of "
@@ -344,7 +349,7 @@ class Penalized(keras.optimizers.Optimizer):
             "decay": self.decay,
             "accumulator_dtype": self.accumulator_dtype,
             "loss_scale_factor": self.loss_scale_factor,
-            "paths": self._paths,
+            "paths": self._paths if self.built else self._saved_paths,
         }
 
     @classmethod
@@ -353,7 +358,7 @@ class Penalized(keras.optimizers.Optimizer):
         inner = keras.optimizers.deserialize(config["optimizer"], custom_objects)
         rest = {key: value for key, value in config.items() if key not in ("optimizer", "penalty", "paths")}
         made = cls(inner, penalties.from_config(config["penalty"]), **rest)
-        made._paths = config["paths"]
+        made._saved_paths = config.get("paths") or []
         return made
 
 
@@ -379,8 +384,12 @@ def _times(x: Array, factor: Array) -> Array:
     return wide * factor.astype(wide.real.dtype)
 
 
-def _last(path: str) -> str:
-    return path.rsplit("/", 1)[-1]
+def _same_but_for_the_beginning(saved: list[str], here: list[str]) -> bool:
+    """Whether these are the paths of one model: Keras leaves the name of some out when it loads them."""
+    return len(saved) == len(here) and all(
+        f"/{one}".endswith(f"/{other}") or f"/{other}".endswith(f"/{one}")
+        for one, other in zip(saved, here, strict=True)
+    )
 
 
 def all_within(optimizer: Any) -> list[Any]:
