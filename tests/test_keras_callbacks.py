@@ -351,6 +351,27 @@ def test_fits_with_and_without_it_in_turn():
     assert len(traces) == compiled
 
 
+def test_it_goes_on_after_a_fit_that_failed_and_within_a_running_one():
+    x, y = regression()
+    model = linear(12, kernel_regularizer=L1(0.3))
+    model.compile("sgd", "mse")
+
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, y, verbose=0, callbacks=[SparsityLogger(), Stop()])
+
+    class Evaluate(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.evaluate(x, y, verbose=0, callbacks=[SparsityLogger()])
+
+    history = model.fit(x, y, epochs=2, verbose=0, callbacks=[SparsityLogger(), Evaluate()]).history
+    assert len(history["data_loss"]) == 2
+    assert "compute_loss" not in vars(model)
+
+
 class OldFashioned(keras.Model):
     """A `compute_loss` as it was before Keras 3.3."""
 

@@ -134,7 +134,9 @@ def _penalized_weights(model: Any) -> list[tuple[Any, Callable[[Any], Any]]]:
 
 def _keras_computes_the_loss(model: Any) -> bool:
     """And no `compute_loss` of a user's own, which may do more to the sum than Keras does."""
-    return type(model).compute_loss is keras.Model.compute_loss and "compute_loss" not in vars(model)
+    # An account may be left from a `fit` that ended in an error.
+    own = isinstance(vars(model).get("compute_loss"), (type(None), _Account))
+    return own and type(model).compute_loss is keras.Model.compute_loss
 
 
 def _account_in(model: Any) -> "_Account":
@@ -162,6 +164,8 @@ class _Account:
     def forget_functions_without_it(self) -> None:
         """Has Keras compile anew what it compiled while the account was closed."""
         model = self._model
+        if "compute_loss" in vars(model):
+            return  # it is open: this is a call within a running `fit`
         for name in ("train_function", "test_function"):
             if not any(getattr(model, name) is function for function in self._functions):
                 setattr(model, name, None)
