@@ -1,6 +1,7 @@
 """How long an epoch of `fit` takes: our regularizers against Keras's, Penalized against plain Adam.
 
-    KERAS_BACKEND=jax python benchmarks/keras_fit.py
+    KERAS_BACKEND=jax python benchmarks/keras_fit.py            # epochs, as users see them
+    KERAS_BACKEND=jax python benchmarks/keras_fit.py --steps    # the compiled step alone: less noise
 
 First both sides of each comparison are trained and shown to compute the same thing; then their
 epochs take turns, so that whatever else the machine does slows both, and the medians are compared.
@@ -13,6 +14,7 @@ import time
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
+import jax
 import keras
 import numpy as np
 from rich.console import Console
@@ -91,21 +93,46 @@ def comparisons():
         yield f"Penalized(Adam, L1), average in {dtype}", 1.1, model(optimizer=penalized), model()
 
 
-def seconds(net, x, y):
+def epoch(net, x, y):
+    """A function that trains for one epoch."""
+    return lambda: net.fit(x, y, batch_size=BATCH, epochs=1, shuffle=False, verbose=0)
+
+
+def step(net, x, y):
+    """A function that makes one compiled step on the first batch."""
+    batch = jax.tree.map(jax.numpy.asarray, (x[:BATCH], y[:BATCH]))
+    net.fit(*batch, batch_size=BATCH, verbose=0)  # makes all variables
+    parts = (
+        net.trainable_variables,
+        net.non_trainable_variables,
+        net.optimizer.variables,
+        net.metrics_variables,
+    )
+    state = [[jax.numpy.array(variable.value) for variable in part] for part in parts]
+    compiled = jax.jit(net.train_step, donate_argnums=0)
+
+    def once():
+        nonlocal state
+        _, state = jax.block_until_ready(compiled(tuple(state), batch))
+
+    return once
+
+
+def seconds(function):
     start = time.perf_counter()
-    net.fit(x, y, batch_size=BATCH, epochs=1, shuffle=False, verbose=0)
+    function()
     return time.perf_counter() - start
 
 
-def measure(ours, theirs, x, y, repeats):
-    """The times of both, taken in turns."""
-    for net in (ours, theirs):
-        seconds(net, x, y)  # compiles
+def measure(ours, theirs, repeats):
+    """The times of both functions, taken in turns."""
+    for function in (ours, theirs):
+        function()  # compiles
     times = ([], [])
     for repeat in range(repeats):
         order = (0, 1) if repeat % 2 == 0 else (1, 0)
         for which in order:
-            times[which].append(seconds((ours, theirs)[which], x, y))
+            times[which].append(seconds((ours, theirs)[which]))
     return times
 
 
@@ -113,7 +140,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=15, help="epochs of each side of a comparison")
     parser.add_argument("--batches", type=int, default=160, help=f"batches of {BATCH} in an epoch")
+    parser.add_argument("--steps", action="store_true", help="time the compiled step, 25 for each repeat")
     arguments = parser.parse_args()
+    what, timed = ("a compiled step", step) if arguments.steps else ("an epoch of fit", epoch)
+    repeats = arguments.repeats * (25 if arguments.steps else 1)
     x, y = data(arguments.batches)
 
     console = Console()
@@ -121,18 +151,18 @@ def main():
         check_the_same(ours, theirs, x, y)
         console.print(f"{name}: the same weights")
 
-    table = Table(title=f"an epoch of fit, median of {arguments.repeats}, in turns")
+    table = Table(title=f"{what}, median of {repeats}, in turns")
     for column in ("what", "ours, ms", "Keras, ms", "ratio", "middle half of ratios", "goal"):
         table.add_column(column, justify="left" if column == "what" else "right")
     for name, goal, ours, theirs in track(list(comparisons()), "measuring", console=console):
-        mine, keras_ = measure(ours, theirs, x, y, arguments.repeats)
+        mine, keras_ = measure(timed(ours, x, y), timed(theirs, x, y), repeats)
         ratios = sorted(a / b for a, b in zip(mine, keras_, strict=True))
         ratio = statistics.median(mine) / statistics.median(keras_)
         quarter = len(ratios) // 4
         table.add_row(
             name,
-            f"{1000 * statistics.median(mine):.0f}",
-            f"{1000 * statistics.median(keras_):.0f}",
+            f"{1000 * statistics.median(mine):.2f}",
+            f"{1000 * statistics.median(keras_):.2f}",
             f"[{'green' if ratio <= goal else 'red'}]{ratio:.3f}[/]",
             f"{ratios[quarter]:.3f} to {ratios[-1 - quarter]:.3f}",
             f"≤ {goal}",
