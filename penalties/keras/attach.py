@@ -19,8 +19,9 @@ def attach(penalty: Penalty, model: Any) -> None:
     the regularizer in its config, it is put there; where it has none (a layer of your own that takes
     no regularizer, a subclassed model, one kernel of a MultiHeadAttention), the layer gets one: its
     class becomes a subclass of the same name, whose config holds the regularizers. Loading needs
-    `import penalties.keras`, as any of its regularizers does. Where a model cannot be made from its
-    config at all, a warning names the weights that have the penalty in this process only.
+    `import penalties.keras`, as any of its regularizers does. Where that cannot be done (a model that
+    cannot be made from its config, a class that cannot be extended), a warning names the weights that
+    have the penalty for certain in this process only.
 
     Args:
         penalty: a Penalty, selected by Keras paths: `L1(1e-4).on("**/kernel")`. List yours by
