@@ -3,17 +3,19 @@
 from importlib.metadata import version as _version
 
 from penalties import functional
-from penalties._config import from_config
-from penalties._elementwise import L1, L2, ElasticNet
-from penalties._fields import static
-from penalties._groups import GroupLasso
-from penalties._optimality import optimality
-from penalties._penalized import keep_zeros, penalized
-from penalties._penalty import Average, Penalty, SettlingPenalty
-from penalties._report import describe
-from penalties._selection import kernels
-from penalties._sparsity import sparsity
-from penalties._transforms import add_penalty, proximal
+from penalties._family.elementwise import L1, L2, ElasticNet
+from penalties._family.groups import GroupLasso
+from penalties._measure.describe import describe
+from penalties._measure.optimality import optimality
+from penalties._measure.sparsity import sparsity
+from penalties._penalty.base import Average, Penalty, SettlingPenalty
+from penalties._penalty.config import from_config
+from penalties._penalty.fields import static
+from penalties._training.add_penalty import add_penalty
+from penalties._training.keep_zeros import keep_zeros
+from penalties._training.penalized import penalized
+from penalties._training.proximal import proximal
+from penalties._tree.selection import kernels
 from penalties.functional import elastic_net, group_lasso, l1, l2
 
 __version__ = _version("penalties")

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from jax import Array
 
-from penalties._elementwise import L1, L2, ElasticNet
-from penalties._groups import GroupLasso
-from penalties._strengths import Strength
+from penalties._family.elementwise import L1, L2, ElasticNet
+from penalties._family.groups import GroupLasso
+from penalties._penalty.strengths import Strength
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from penalties import _apply
-from penalties._leaf_paths import Leaf
-from penalties._penalty import Penalty
+from penalties._penalty import binding
+from penalties._penalty.base import Penalty
+from penalties._tree.paths import Leaf
 
 
 def bind(
@@ -25,7 +25,7 @@ def bind(
     try:
         # A build may happen while something is traced; strengths are constants all the same.
         with jax.ensure_compile_time_eval():
-            return _apply.bind(penalty, leaves)
+            return binding.bind(penalty, leaves)
     except ValueError as error:
         error.add_note("Frozen weights (trainable = False) are not among the leaves.")
         raise

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 import penalties
-from penalties._penalty import Penalty
+from penalties._penalty.base import Penalty
 from penalties.keras import _places, _weights
 from penalties.keras._places import Chosen, same, shown
 from penalties.keras.regularizers import Regularizer

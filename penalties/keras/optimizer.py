@@ -9,9 +9,9 @@ import numpy as np
 from jax import Array
 
 import penalties
-from penalties import _settling
-from penalties._numbers import accumulator, widen
-from penalties._penalty import Order, Penalty, check_settling
+from penalties._numerics import accumulator, widen
+from penalties._penalty.base import Order, Penalty, check_settling
+from penalties._training import settling
 from penalties.keras import _weights
 from penalties.keras._backend import require_jax
 from penalties.keras._model_state import state_dtype
@@ -96,7 +96,7 @@ class Penalized(keras.optimizers.Optimizer):
                 'Penalty such as penalties.L1(1e-4).on("**/kernel")'
             )
         check_settling(penalty)
-        _settling.check_average(decay, accumulator_dtype)
+        settling.check_average(decay, accumulator_dtype)
         # The scale of the loss is undone here, before gradients are averaged and compared with strengths.
         if loss_scale_factor is None:
             loss_scale_factor = inner.loss_scale_factor
@@ -160,7 +160,7 @@ class Penalized(keras.optimizers.Optimizer):
             raise ValueError(
                 f"got {len(grads)} gradients for {len(variables)} variables: give one for each, or None"
             )
-        weight = _settling.average_weight(self._iterations.value, self.decay)
+        weight = settling.average_weight(self._iterations.value, self.decay)
         own = jnp.float32(self.loss_scale_factor or 1.0)
         # What an inner LossScaleOptimizer will divide by, and what it was asked to multiply by.
         divides = self.inner_optimizer.scale_loss(jnp.ones((), jnp.float32))
@@ -178,7 +178,7 @@ class Penalized(keras.optimizers.Optimizer):
             else:
                 unscaled = _times(gradient, 1 / (multiplied * own))
                 average = self._averaged(variable, unscaled, weight)
-                direction = _settling.direction(penalty, variable.value, unscaled, average)
+                direction = settling.direction(penalty, variable.value, unscaled, average)
                 steps.append(_Step(variable, variable.value, penalty, direction, average, weight))
                 feed = _times(direction, divides)
             fed.append(feed.astype(gradient.dtype))
@@ -236,7 +236,7 @@ class Penalized(keras.optimizers.Optimizer):
         average = self._average_of.get(self._var_key(variable))
         if average is None:
             return gradient
-        average.assign(_settling.averaged(average.value, gradient, weight, self._iterations.value))
+        average.assign(settling.averaged(average.value, gradient, weight, self._iterations.value))
         return average.value
 
     def _step_inside(self, grads: list[Any], variables: list[Any]) -> None:
@@ -374,7 +374,7 @@ class _Step(NamedTuple):
 
     def settled(self, moved: Array) -> Array:
         """`moved`, or exactly 0 where the step crossed a kink."""
-        return _settling.settled_weights(
+        return settling.settled_weights(
             self.penalty, self.before, moved, self.direction, self.average, self.weight
         )
 

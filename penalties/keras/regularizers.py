@@ -30,11 +30,12 @@ import keras
 from jax import Array
 
 import penalties
-from penalties import Penalty, _config, static
-from penalties._numbers import modulus, norm, ratio
-from penalties._penalty import plain
-from penalties._plain import shown
-from penalties._strengths import Strength, checked, is_number
+from penalties import Penalty, static
+from penalties._numerics import modulus, norm, ratio
+from penalties._penalty import config as _config
+from penalties._penalty.base import plain
+from penalties._penalty.strengths import Strength, checked, is_number
+from penalties._penalty.text import shown
 from penalties.keras._backend import on_jax, require_jax
 from penalties.keras._model_state import value_in_step
 

@@ -7,8 +7,8 @@ from typing import Any, final
 import jax
 import keras
 
-from penalties._penalty import Penalty, plain
-from penalties._strengths import is_number
+from penalties._penalty.base import Penalty, plain
+from penalties._penalty.strengths import is_number
 from penalties.keras._backend import require_jax
 from penalties.keras._model_state import variable_in
 from penalties.keras._weights import regularizers_of

@@ -1,0 +1,1 @@
+"""The penalties, a file for each mathematical structure."""

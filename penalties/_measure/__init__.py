@@ -1,0 +1,1 @@
+"""What is seen of a penalty and of params: describe, sparsity, optimality."""

@@ -1,0 +1,266 @@
+"""What is penalized, by what, by how much, and how sparse it is: `describe`."""
+
+import html
+import io
+import math
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict, final
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.core import Tracer
+from rich.box import Box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from penalties._measure.sparsity import count_zeros, is_weight
+from penalties._numerics import sum_scalars
+from penalties._penalty.base import Penalty
+from penalties._penalty.binding import positions
+from penalties._penalty.evaluation import leaf_values
+from penalties._penalty.fields import strength_names
+from penalties._penalty.strengths import PerLeaf
+from penalties._tree.opening import Opened
+from penalties._tree.paths import Leaf, NotAnArray, leaves_with_paths
+
+
+def describe(penalty: Penalty, params: Any) -> "Description":
+    """A table of which leaves are penalized, by what, how strongly, and how many weights are zero.
+
+    Args:
+        penalty: any penalty, sum or selection.
+        params: any pytree of weights, or a Flax NNX module; boxed or not.
+
+    Returns:
+        A mapping from leaf path to a dict of plain Python values, which prints as a table; its
+        `total` is penalty(params). Leaves that are no arrays (functions, strings) are left out.
+
+    Raises:
+        TypeError: inside jit, grad or vmap, where there are no numbers to show; and whatever
+            penalty(params) raises.
+        ValueError: whatever penalty(params) raises: a selection that matches no leaf, for one.
+
+    >>> import jax.numpy as jnp
+    >>> from penalties import L1, L2, describe
+    >>> params = {"kernel": jnp.array([[3.0, 0.0], [0.0, 1.0]]), "bias": jnp.zeros(2)}
+    >>> description = describe((L1(0.5) + L2(0.25)).on("kernel"), params)
+    >>> print(description)
+    leaf    shape   dtype    penalty             value  share          zeros
+    ------------------------------------------------------------------------
+    bias    (2,)    float32  none                               2 of 2, 100%
+    kernel  (2, 2)  float32  L1(0.5) + L2(0.25)    4.5   100%    2 of 4, 50%
+    ------------------------------------------------------------------------
+    total                    4 of 6 weights        4.5   100%  4 of 6, 66.7%
+    >>> description["kernel"]["zeros"], description.total
+    (2, 4.5)
+    """
+    if not isinstance(penalty, Penalty):
+        raise TypeError(
+            f"describe(penalty, params) got a {type(penalty).__name__} for the penalty: expected one "
+            "such as L1(1e-4); of a schedule, describe what it gives at one step"
+        )
+    with jax.ensure_compile_time_eval():  # params may be constants of a function under jit
+        tree = Opened(params).tree
+        if any(isinstance(x, Tracer) for x in jax.tree.leaves((penalty, tree))):
+            raise TypeError(
+                "describe shows numbers, and of traced params or strengths there are none yet: call "
+                "describe outside jit, grad and vmap; inside, log `penalty(params)` and "
+                "`sparsity(params)`"
+            )
+        values, total, zeros = jax.device_get(_measured(penalty, tree))
+    leaves = leaves_with_paths(tree)
+    texts = _texts(penalty, leaves)
+    rows = {
+        leaf.path: _row(leaf, texts.get(i), float(values.get(i, 0)), float(total), int(zeros.get(i, 0)))
+        for i, leaf in enumerate(leaves)
+        if not isinstance(leaf.value, NotAnArray)
+    }
+    return Description(rows, float(total))
+
+
+class Row(TypedDict):
+    """One leaf of a `Description`."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    trainable: bool  # a weight: floating or complex, and no batch statistic, counter or key
+    penalty: str | None
+    value: float
+    share: float
+    zeros: int
+    size: int
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Description(Mapping[str, Row]):
+    """What `describe` returns: rows by leaf path, a table when printed or shown in a notebook.
+
+    >>> import jax.numpy as jnp
+    >>> from penalties import L1, describe
+    >>> description = describe(L1(0.5), {"kernel": jnp.array([3.0, 0.0])})
+    >>> description["kernel"]["penalty"], description["kernel"]["value"]
+    ('L1(0.5)', 1.5)
+    >>> {path: row["zeros"] for path, row in description.items()}
+    {'kernel': 1}
+    """
+
+    _rows: dict[str, Row]
+    total: float  # penalty(params)
+
+    @property
+    def size(self) -> int:
+        """The number of weights, penalized or not."""
+        return sum(row["size"] for row in self._rows.values() if row["trainable"])
+
+    @property
+    def zeros(self) -> int:
+        """The number of weights that are exactly zero."""
+        return sum(row["zeros"] for row in self._rows.values() if row["trainable"])
+
+    @property
+    def penalized(self) -> int:
+        """The number of weights that are penalized."""
+        return sum(row["size"] for row in self._rows.values() if row["penalty"] is not None)
+
+    def __getitem__(self, path: str) -> Row:
+        return self._rows[path].copy()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        # Below 80 columns the numbers would be folded, too.
+        width = max(80, shutil.get_terminal_size(fallback=(120, 24)).columns)
+        console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False)
+        with console.capture() as captured:
+            console.print(self.__rich__())
+        return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
+
+    def __rich__(self) -> Table:
+        # Folded and never cut: a path is of no use without its end. As Text, for "[3]" is no markup.
+        table = Table(box=_RULES, show_edge=False, pad_edge=False, collapse_padding=True, show_footer=True)
+        for name, foot in zip(_COLUMNS, self._foot(), strict=True):
+            table.add_column(
+                name, Text(foot), justify="right" if name in _NUMBERS else "left", overflow="fold"
+            )
+        for path, row in self._rows.items():
+            table.add_row(*map(Text, _cells(path, row)), style="" if row["penalty"] else "dim")
+        return table
+
+    def _repr_html_(self) -> str:
+        body = (_html_row(_cells(path, row), faint=not row["penalty"]) for path, row in self._rows.items())
+        return (
+            '<table style="border-collapse: collapse">'
+            f"<thead>{_html_row(_COLUMNS, tag='th')}</thead>"
+            f"<tbody>{''.join(body)}</tbody>"
+            f"<tfoot>{_html_row(self._foot(), tag='th')}</tfoot></table>"
+        )
+
+    def _foot(self) -> tuple[str, ...]:
+        return (
+            "total",
+            "",
+            "",
+            f"{self.penalized:,} of {self.size:,} weights",
+            f"{self.total:.4g}",
+            _percent(_part(self.total, self.total)),
+            _zeros_of(self.zeros, self.size),
+        )
+
+
+@jax.jit
+def _measured(penalty: Penalty, tree: Any) -> tuple[dict[int, Array], Array, dict[int, Array]]:
+    """The value of each penalized leaf, their sum, and the zeros of each leaf that can have any."""
+    leaves = leaves_with_paths(tree)
+    values = leaf_values(penalty, leaves)
+    zeros = {i: count_zeros(leaf.value) for i, leaf in enumerate(leaves) if _is_numeric(leaf)}
+    return values, sum_scalars(list(values.values())), zeros
+
+
+def _is_numeric(leaf: Leaf) -> bool:
+    if isinstance(leaf.value, NotAnArray):
+        return False
+    dtype = leaf.value.dtype
+    return jnp.issubdtype(dtype, jnp.number) or dtype == jnp.bool_
+
+
+def _texts(penalty: Penalty, leaves: Sequence[Leaf]) -> dict[int, str]:
+    """What each penalized leaf is penalized by; of the concrete penalty, as jit has only tracers."""
+    texts: dict[int, list[str]] = {}
+    for atom, selections in penalty.atoms():
+        names = strength_names(atom)
+        parts = [PerLeaf(getattr(atom, name), name, leaves) for name in names]
+        # Rebuilt as a pytree: a strength that is out of range is shown, not refused.
+        treedef = jax.tree.structure(replace(atom, **dict.fromkeys(names, 0.0)))
+        for i in positions(leaves, selections):
+            shown = jax.tree.unflatten(treedef, [_decimal(part.part(leaves[i])) for part in parts])
+            texts.setdefault(i, []).append(repr(shown))
+    return {i: " + ".join(parts) for i, parts in texts.items()}
+
+
+def _decimal(strength: Any) -> Any:
+    """A scalar by its shortest decimal: 0.0001, not 1e-04; anything else as it is."""
+    return float(str(strength)) if jnp.ndim(strength) == 0 else strength
+
+
+def _row(leaf: Leaf, penalty: str | None, value: float, total: float, zeros: int) -> Row:
+    return Row(
+        shape=tuple(leaf.value.shape),
+        dtype=str(leaf.value.dtype),
+        trainable=is_weight(leaf),
+        penalty=penalty,
+        value=value,
+        share=_part(value, total) if penalty is not None else 0.0,
+        zeros=zeros,
+        size=math.prod(leaf.value.shape),
+    )
+
+
+def _part(value: float, total: float) -> float:
+    return value / total if total else 0.0
+
+
+# How the table looks. Plain characters: it may be printed to any file.
+
+_COLUMNS = ("leaf", "shape", "dtype", "penalty", "value", "share", "zeros")
+_NUMBERS = ("value", "share", "zeros")
+_RULES = Box("    \n    \n -- \n    \n    \n -- \n    \n    \n", ascii=True)
+
+
+def _cells(path: str, row: Row) -> tuple[str, ...]:
+    penalized = row["penalty"] is not None
+    return (
+        path or "(the array)",
+        str(row["shape"]),
+        row["dtype"],
+        row["penalty"] or ("none" if row["trainable"] else "not trained"),
+        f"{row['value']:.4g}" if penalized else "",
+        _percent(row["share"]) if penalized else "",
+        _zeros_of(row["zeros"], row["size"]) if row["trainable"] else "",
+    )
+
+
+def _zeros_of(zeros: int, size: int) -> str:
+    return f"{zeros:,} of {size:,}, {_percent(_part(zeros, size))}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}%" if math.isfinite(share) else f"{share}"
+
+
+def _html_row(cells: Sequence[str], *, tag: str = "td", faint: bool = False) -> str:
+    # The notebook's own colours, light or dark; its alignment is for numbers only.
+    aligned = ("right" if name in _NUMBERS else "left" for name in _COLUMNS)
+    drawn = "".join(
+        f'<{tag} style="text-align: {side}; padding: 2px 8px">{html.escape(cell)}</{tag}>'
+        for side, cell in zip(aligned, cells, strict=True)
+    )
+    return f'<tr style="opacity: 0.6">{drawn}</tr>' if faint else f"<tr>{drawn}</tr>"

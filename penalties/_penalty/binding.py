@@ -1,0 +1,108 @@
+"""From a penalty of trees to a penalty of one array for each leaf: selection, and strengths filled in."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import operator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from penalties._penalty.fields import strength_names
+from penalties._penalty.strengths import PerLeaf, guarded
+from penalties._tree.joining import join_leaves
+from penalties._tree.opening import Opened
+from penalties._tree.paths import Leaf, NotAnArray, leaves_with_paths
+from penalties._tree.selection import nothing_selected
+
+if TYPE_CHECKING:
+    from penalties._penalty.base import Penalty, Selected
+
+
+def bind(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Penalty | None]:
+    """For each leaf its penalty, strengths filled in for that leaf; None where there is none."""
+    bound: list[list[Penalty]] = [[] for _ in leaves]
+    for atom, selections in penalty.atoms():
+        chosen = positions(leaves, selections)
+        at = _binder(atom, leaves)
+        for i in chosen:
+            bound[i].append(at(leaves[i]))
+    return [functools.reduce(operator.add, atoms) if atoms else None for atoms in bound]
+
+
+def positions(leaves: Sequence[Leaf], selections: Sequence[Selected]) -> list[int]:
+    """Where the leaves stand that a penalty with these selections around it counts."""
+    candidates = [i for i, leaf in enumerate(leaves) if leaf.trainable]
+    if not selections:
+        chosen = [i for i in candidates if is_inexact(leaves[i])]
+        if leaves and not chosen:
+            raise TypeError(
+                "there is nothing to penalize: no leaf is a trained array (an nnx.Param; in Linen variables, "
+                'one of "params") of a floating or complex dtype: '
+                + ", ".join(f"{leaf.path!r} is {_kind(leaf)}" for leaf in leaves[:20])
+            )
+        return chosen
+    chosen = candidates
+    asked = [leaves[i] for i in candidates]
+    for selection in selections:
+        kept = dict(zip(candidates, selection.where.choose(asked), strict=True))
+        if selection.exclude is not None:
+            out = dict(zip(candidates, selection.exclude.choose(asked), strict=True))
+            kept = {i: kept[i] and not out[i] for i in candidates}
+        chosen = [i for i in chosen if kept[i]]
+    if not chosen:
+        raise nothing_selected("".join(f".on({s.selection()})" for s in selections), asked)
+    for i in chosen:
+        if not is_inexact(leaves[i]):
+            raise TypeError(
+                f"the selected leaf {leaves[i].path!r} is {_kind(leaves[i])}: only floating and complex "
+                "arrays can be penalized; leave it out with `.on(..., exclude=...)`"
+            )
+    return chosen
+
+
+def is_inexact(leaf: Leaf) -> bool:
+    """Whether a leaf is of a floating or complex dtype, as all that is penalized must be."""
+    return not isinstance(leaf.value, NotAnArray) and jnp.issubdtype(leaf.value.dtype, jnp.inexact)
+
+
+def _kind(leaf: Leaf) -> str:
+    if isinstance(leaf.value, NotAnArray):
+        return f"of type {leaf.value.type_name}"
+    return f"of dtype {leaf.value.dtype}" + ("" if leaf.trainable else ", not trained")
+
+
+def _binder(atom: Penalty, leaves: Sequence[Leaf]):
+    names = strength_names(atom)
+    # Guarded once and not leaf by leaf: a thousand leaves are traced faster.
+    strengths = [
+        PerLeaf(guarded(getattr(atom, name)), f"{type(atom).__name__}.{name}", leaves) for name in names
+    ]
+    # Rebuilt as a pytree: the strengths are checked already, and are traced.
+    _, treedef = jax.tree.flatten(dataclasses.replace(atom, **dict.fromkeys(names, 0.0)))
+
+    def at(leaf: Leaf) -> Penalty:
+        return jax.tree.unflatten(treedef, [strength.at(leaf) for strength in strengths])
+
+    return at
+
+
+def check(penalty: Penalty, params: Any) -> None:
+    """Raises what calling the penalty on these params would raise."""
+    bind(penalty, leaves_with_paths(Opened(params).tree))
+
+
+def bind_joined(
+    penalty: Penalty, params: Any, other: Any, name: str
+) -> list[tuple[Penalty | None, Leaf, Leaf]]:
+    """(penalty of the leaf, leaf of params, leaf of other) for each leaf of `other`.
+
+    Bound on all leaves of params: a selection is no error where only the gradients lack its leaves.
+    """
+    joined = join_leaves(params, other, name)
+    leaves = leaves_with_paths(params)
+    bound = {leaf.path: p for leaf, p in zip(leaves, bind(penalty, leaves), strict=True)}
+    return [(bound[leaf.path], leaf, its) for leaf, its in joined]

@@ -1,0 +1,64 @@
+"""From a dict of plain numbers back to a penalty."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+import jax.numpy as jnp
+
+from penalties._penalty.base import Penalty, Selected
+from penalties._tree.selection import selector_from_config
+
+
+def from_config(config: Mapping[str, Any]) -> Penalty:
+    """The penalty that `penalty.to_config()` described; classes of your own count once imported.
+
+    Args:
+        config: {"name": class name, field: value, ...} of plain numbers, strings and lists.
+
+    Raises:
+        ValueError: the class is unknown, or a field is missing or not one of the class's.
+
+    >>> from penalties import L1, from_config
+    >>> L1(0.1).to_config()
+    {'name': 'L1', 'strength': 0.1}
+    >>> from_config({"name": "ElasticNet", "l1": 0.1, "l2": 0.01})
+    ElasticNet(l1=0.1, l2=0.01)
+    """
+    known = {cls.__name__: cls for cls in _concrete(Penalty)}
+    if not isinstance(config, Mapping) or config.get("name") not in known:
+        raise ValueError(
+            f'no penalty is described by {config!r}: expected a dict whose "name" is one of {sorted(known)}'
+        )
+    cls = known[config["name"]]
+    given = {key: value for key, value in config.items() if key != "name"}
+    names = [f.name for f in fields(cls)]
+    required = [f.name for f in fields(cls) if f.default is MISSING]
+    if set(given) - set(names) or set(required) - set(given):
+        raise ValueError(f"{cls.__name__} has the fields {names}, the config gives {sorted(given)}")
+    if cls is Selected:
+        for key in ("where", "exclude"):
+            given[key] = None if given[key] is None else selector_from_config(given[key])
+        return Selected(from_config(given["penalty"]), given["where"], given["exclude"])
+    return cls(**{key: _read(value) for key, value in given.items()})
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        # A tree of strengths may have leaves of these names, too; they are numbers.
+        if isinstance(value.get("name"), str):
+            return from_config(value)
+        if set(value) == {"array"} and isinstance(value["array"], (list, tuple)):
+            return jnp.asarray(value["array"])
+        return {key: _read(x) for key, x in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(_read(x) for x in value)
+    return value
+
+
+def _concrete(cls: type[Penalty]) -> Iterator[type[Penalty]]:
+    for subclass in cls.__subclasses__():
+        yield from _concrete(subclass)
+        if not inspect.isabstract(subclass):
+            yield subclass

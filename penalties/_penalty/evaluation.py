@@ -1,0 +1,123 @@
+"""A penalty's value, prox and rule for zeros on whole trees: jitted, leaf by leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from penalties._numerics import sum_scalars, widen
+from penalties._penalty.binding import bind, bind_joined
+from penalties._penalty.strengths import PerLeaf, as_jax_leaf, guarded
+from penalties._tree.joining import join_leaves
+from penalties._tree.opening import Opened
+from penalties._tree.paths import Leaf, leaves_with_paths
+
+if TYPE_CHECKING:
+    from penalties._penalty.base import Penalty
+
+
+def value(penalty: Penalty, params: Any) -> Array:
+    """R(params), jitted."""
+    return _value(penalty, Opened(params).tree)
+
+
+def prox(penalty: Penalty, params: Any, step: Any) -> Any:
+    """prox_{step·R}(params), jitted."""
+    opened = Opened(params)
+    return opened.with_leaves(_prox(penalty, opened.tree, Opened(jax.tree.map(as_jax_leaf, step)).tree))
+
+
+def subgradient(penalty: Penalty, params: Any, grads: Any) -> Any:
+    """The element of grads + ∂R(params) of least norm, jitted."""
+    opened = Opened(grads)
+    return opened.with_leaves(_subgradient(penalty, Opened(params).tree, opened.tree))
+
+
+def settle(penalty: Penalty, params: Any, moved: Any, direction: Any) -> Any:
+    """`moved` with exact zeros where the way from params crossed a kink, jitted."""
+    opened = Opened(moved)
+    return opened.with_leaves(_settle(penalty, Opened(params).tree, opened.tree, Opened(direction).tree))
+
+
+# One trace for each shape, and not one for each leaf.
+
+
+@jax.jit
+def _value_at(penalty: Penalty, w: Array) -> Array:
+    value = penalty.value_at(widen(w))
+    if jnp.shape(value):
+        raise ValueError(
+            f"{type(penalty).__name__}.value_at returned an array of shape {jnp.shape(value)} for a leaf of "
+            f"shape {w.shape}: expected a scalar, such as a jnp.sum"
+        )
+    return value
+
+
+@jax.jit
+def _prox_at(penalty: Penalty, w: Array, step: Array) -> Array:
+    new = penalty.prox_at(widen(w), step)
+    if new.shape != w.shape:
+        raise ValueError(
+            f"{type(penalty).__name__}.prox_at returned an array of shape {new.shape} for a leaf of shape "
+            f"{w.shape}: expected the leaf's shape"
+        )
+    return new.astype(w.dtype)
+
+
+@jax.jit
+def _subgradient_at(penalty: Any, w: Array, gradient: Array) -> Array:
+    wide = widen(gradient)
+    return penalty.subgradient_at(widen(w), wide, wide).astype(gradient.dtype)
+
+
+@jax.jit
+def _settle_at(penalty: Any, w: Array, moved: Array, direction: Array) -> Array:
+    return penalty.settle_at(widen(w), widen(moved), widen(direction), None).astype(moved.dtype)
+
+
+def leaf_values(penalty: Penalty, leaves: Sequence[Leaf]) -> dict[int, Array]:
+    """R of each leaf that is penalized, by the leaf's position; to be called inside jit."""
+    return {
+        i: _value_at(p, leaf.value)
+        for i, (p, leaf) in enumerate(zip(bind(penalty, leaves), leaves, strict=True))
+        if p is not None
+    }
+
+
+@jax.jit
+def _value(penalty: Penalty, tree: Any) -> Array:
+    return sum_scalars(list(leaf_values(penalty, leaves_with_paths(tree)).values()))
+
+
+@jax.jit
+def _prox(penalty: Penalty, tree: Any, step: Any) -> dict[int, Array]:
+    leaves = leaves_with_paths(tree)
+    steps = PerLeaf(guarded(step), "step", leaves)
+    return {
+        i: _prox_at(p, leaf.value, steps.at(leaf))
+        for i, (p, leaf) in enumerate(zip(bind(penalty, leaves), leaves, strict=True))
+        if p is not None
+    }
+
+
+@jax.jit
+def _subgradient(penalty: Penalty, params: Any, grads: Any) -> dict[int, Array]:
+    return {
+        i: _subgradient_at(p, leaf.value, gradient.value)
+        for i, (p, leaf, gradient) in enumerate(bind_joined(penalty, params, grads, "grads"))
+        if p is not None
+    }
+
+
+@jax.jit
+def _settle(penalty: Penalty, params: Any, moved: Any, direction: Any) -> dict[int, Array]:
+    directions = {new.path: leaf.value for leaf, new in join_leaves(direction, moved, "moved", "direction")}
+    return {
+        i: _settle_at(p, leaf.value, new.value, directions[leaf.path])
+        for i, (p, leaf, new) in enumerate(bind_joined(penalty, params, moved, "moved"))
+        if p is not None
+    }

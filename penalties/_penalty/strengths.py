@@ -1,0 +1,156 @@
+"""Strengths and steps: what is accepted, how they are checked, and how they reach a leaf."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.core import Tracer
+
+from penalties._numerics import accumulator
+from penalties._penalty.text import shortest
+from penalties._tree.paths import Leaf, join, leaves_with_paths
+from penalties._tree.selection import by_prefix
+
+Strength = Any
+"""A number ≥ 0; an array that broadcasts to the leaf; or a tree of these, one for each leaf."""
+
+
+def checked(value: Strength, name: str) -> Strength:
+    """`value` with its scalars as Python floats, or the error that says what is wrong with it.
+
+    Raises:
+        TypeError: for bool, None, str and anything else that is not a number.
+        ValueError: for concrete numbers that are negative, NaN or infinite. Traced ones cannot be
+            seen here: they make the result NaN.
+    """
+    entries, treedef = jax.tree_util.tree_flatten_with_path(value, is_leaf=lambda x: x is None)
+    if not entries:
+        raise TypeError(f"{name} is the empty tree {value!r}: expected a number ≥ 0")
+    names = [f"{name}[{join(path)!r}]" if path else name for path, _ in entries]
+    return treedef.unflatten([_checked_leaf(x, n) for (_, x), n in zip(entries, names, strict=True)])
+
+
+def _checked_leaf(x: Any, name: str) -> Any:
+    if isinstance(x, Tracer):
+        if not jnp.issubdtype(x.dtype, jnp.floating) and not jnp.issubdtype(x.dtype, jnp.integer):
+            raise TypeError(f"{name} is a traced {x.dtype}: expected a real number ≥ 0")
+        return x
+    if isinstance(x, (bool, np.bool_)) or not isinstance(x, (int, float, np.generic, np.ndarray, jax.Array)):
+        raise TypeError(
+            f"{name} is {x!r} of type {type(x).__name__}: expected a number ≥ 0, an array that "
+            "broadcasts to the leaf, or a tree of these"
+        )
+    if isinstance(x, (int, float)):
+        return _checked_number(float(x), name)
+    if not (jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer)):
+        raise TypeError(f"{name} has dtype {x.dtype}: expected a real number ≥ 0")
+    if x.ndim == 0:
+        # The shortest decimal that is this number in its own dtype: 0.1, not 0.10000000149.
+        number = float(x)
+        return _checked_number(number if x.dtype == np.float64 else shortest(np.float32(number)).item(), name)
+    # Never through NumPy: the array may be spread over processes.
+    with jax.ensure_compile_time_eval():
+        wrong = bool(jnp.any(~(jnp.isfinite(x) & (x >= 0))))
+    if wrong:
+        raise ValueError(f"{name} has entries that are negative, NaN or infinite: all must be ≥ 0 and finite")
+    return x
+
+
+def _checked_number(x: float, name: str) -> float:
+    if not (x >= 0 and math.isfinite(x)):
+        raise ValueError(f"{name} is {x}: expected a finite number ≥ 0")
+    return x
+
+
+def checked_factor(factor: Any) -> Any:
+    """A factor of a penalty, checked as a strength is."""
+    return checked(factor, "the factor of a penalty")
+
+
+def as_jax_leaf(x: Any) -> Any:
+    """A scalar as the one kind jit sees, so that a new strength is never a new compile.
+
+    Every way of writing 0.1 has the same dtype and no weak type. Arrays, tracers and placeholders
+    pass unchanged.
+    """
+    if type(x) is float or type(x) is int or isinstance(x, np.number):
+        return jax.dtypes.canonicalize_dtype(float).type(x)
+    if isinstance(x, jax.Array) and x.weak_type and not isinstance(x, Tracer):
+        return jax.lax.convert_element_type(x, x.dtype)
+    return x
+
+
+def guarded(value: Strength) -> Strength:
+    """Traced strengths with NaN in place of what `checked` would have refused."""
+
+    def guard(x):
+        x = jnp.asarray(x)
+        x = x.astype(accumulator(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32)
+        return jnp.where((x >= 0) & (x < jnp.inf), x, jnp.full_like(x, jnp.nan))
+
+    return jax.tree.map(guard, value)
+
+
+class PerLeaf:
+    """A strength or a step, to be asked for the part of it that belongs to one leaf."""
+
+    def __init__(self, value: Strength, name: str, leaves: Sequence[Leaf]):
+        self._name = name
+        self._value = value
+        self._is_tree = not jax.tree_util.treedef_is_leaf(jax.tree.structure(value))
+        if self._is_tree:
+            self._lookup = {leaf.path: leaf.value for leaf in leaves_with_paths(value)}
+            for path in self._lookup:
+                if path and not any(f"{leaf.path}/".startswith(f"{path}/") for leaf in leaves):
+                    raise ValueError(
+                        f"{name} has an entry for {path!r}, which is no leaf or branch of params: its "
+                        f"leaves are {[leaf.path for leaf in leaves][:20]}"
+                    )
+
+    def part(self, leaf: Leaf) -> Any:
+        """This leaf's part, as it was given."""
+        return by_prefix(self._lookup, leaf.path, self._name) if self._is_tree else self._value
+
+    def at(self, leaf: Leaf) -> Array:
+        """This leaf's part, a scalar or an array of the leaf's rank, in the leaf's accumulator dtype."""
+        value = self.part(leaf)
+        dtype = accumulator(leaf.value.dtype)
+        if value.dtype != dtype:
+            value = value.astype(dtype)
+        if value.ndim == 0:
+            return value
+        shape = leaf.value.shape
+        try:
+            fits = np.broadcast_shapes(value.shape, shape) == shape
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(
+                f"{self._name} of shape {value.shape} does not broadcast to the leaf {leaf.path!r} of "
+                f"shape {shape}: give a scalar, or an array whose shape fits the leaf's"
+            )
+        return value.reshape((1,) * (len(shape) - value.ndim) + value.shape)
+
+
+def is_number(x: Any) -> bool:
+    """Whether x may be a factor of a penalty."""
+    return isinstance(x, (int, float, np.generic, np.ndarray, jax.Array)) and not isinstance(
+        x, (bool, np.bool_)
+    )
+
+
+def times(strength: Any, factor: Any) -> Any:
+    """strength · factor, in the dtype of the strength; of an integer strength, in the default float."""
+    # Python and NumPy numbers stay Python numbers; NumPy would widen a float32 array's dtype.
+    if isinstance(strength, np.generic):
+        strength = shortest(strength).item()
+    if isinstance(strength, float) or isinstance(factor, float):
+        return strength * factor
+    # Of an integer strength half is no integer.
+    whole = jnp.issubdtype(strength.dtype, jnp.integer)
+    dtype = jax.dtypes.canonicalize_dtype(float) if whole else strength.dtype
+    return strength.astype(dtype) * factor.astype(dtype)

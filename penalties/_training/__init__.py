@@ -1,0 +1,1 @@
+"""Training with penalties: the optax transforms, and the rule for exact zeros."""

@@ -1,0 +1,78 @@
+"""add_penalty: the gradient of a penalty in an optax chain."""
+
+from typing import Any
+
+import jax
+import optax
+from jax import Array
+
+from penalties._numerics import widen
+from penalties._penalty.base import Penalty
+from penalties._training.scheduled import (
+    PenaltyState,
+    ScheduledPenalty,
+    check_penalty,
+    increment,
+    init_state,
+    map_bound,
+    penalty_at,
+    require_params,
+)
+
+
+def add_penalty(penalty: ScheduledPenalty) -> optax.GradientTransformationExtraArgs:
+    """Adds the penalty's gradient ∇R(params) to the updates. Its place in the chain has a meaning.
+
+    ================================================================ ===============================
+    `chain(add_penalty(L2(λ)), adam(lr))`                            R in the loss, to the last bit
+    `chain(scale_by_adam(), add_penalty(L2(λ)), scale_by_learning_rate(lr))`
+                                                                     decoupled: adamw(lr,
+                                                                     weight_decay=2·λ)
+    `chain(adam(lr), add_penalty(...))`                              wrong: it would grow the weights
+    ================================================================ ===============================
+
+    The gradient is 2·λ·w for `L2(λ)` (no ½) and λ·sign(w) for `L1(λ)`, 0 at 0. Neither gives exact
+    zeros: for those, see `penalized`.
+
+    Args:
+        penalty: a Penalty, or a function of the step count that returns one (a schedule).
+
+    Returns:
+        A transform whose state holds the penalty: `optax.tree.set(state, penalty=L2(0.2))` changes the
+        strength without a new compile. Its `update` needs `params`; updates keep their dtypes.
+
+    Raises:
+        TypeError: `penalty` is neither.
+        ValueError: in `update`, without `params`.
+
+    >>> import jax, jax.numpy as jnp, optax
+    >>> from penalties import L2, add_penalty
+    >>> optimizer = optax.chain(add_penalty(L2(0.5)), optax.sgd(0.1))
+    >>> params = {"kernel": jnp.array([1.0, -2.0])}
+    >>> state = optimizer.init(params)
+    >>> updates, state = optimizer.update(jax.tree.map(jnp.zeros_like, params), state, params)
+    >>> updates["kernel"].tolist()
+    [-0.10000000149011612, 0.20000000298023224]
+
+    Source: Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019, for what coupled
+    and decoupled mean.
+    """
+    check_penalty(penalty)
+
+    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
+        del extra_args
+        require_params(params, "add_penalty")
+        current = penalty_at(penalty, state.penalty, state.count)
+
+        def add(bound, leaf, update):
+            return _plus_gradient(bound, leaf.value, update.value)
+
+        return map_bound(add, current, params, updates), PenaltyState(current, increment(state.count))
+
+    return optax.GradientTransformationExtraArgs(lambda params: init_state(penalty, params), update)
+
+
+@jax.jit
+def _plus_gradient(penalty: Penalty, w: Array, update: Array) -> Array:
+    gradient = jax.grad(lambda w: penalty.value_at(widen(w)))(w)
+    return update + gradient.astype(update.dtype)

@@ -1,0 +1,255 @@
+"""penalized: a whole optimizer made to train with a penalty, zeros exact."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.typing import DTypeLike
+
+from penalties._numerics import widen
+from penalties._penalty.base import Order, Penalty, check_settling
+from penalties._penalty.binding import bind
+from penalties._training import settling
+from penalties._training.scheduled import (
+    ScheduledPenalty,
+    as_arrays,
+    check_penalty,
+    increment,
+    map_bound,
+    penalty_at,
+    require_params,
+)
+from penalties._tree.joining import join_leaves
+from penalties._tree.opening import Opened
+from penalties._tree.paths import leaves_with_paths
+
+LINE_SEARCHES = (optax.ScaleByZoomLinesearchState, optax.ScaleByBacktrackingLinesearchState)
+
+
+class PenalizedState(NamedTuple):
+    """The state of `penalized`.
+
+    Attributes:
+        inner_state: the state of the optimizer inside.
+        penalty: the penalty of the last step; `optax.tree.set(state, penalty=L1(0.2))` changes it.
+        average: the running average of the gradient of each weight that has a kink, a tree like
+            params; `optax.MaskedNode()` for leaves that need none.
+        count: the number of updates so far, int32.
+    """
+
+    inner_state: Any
+    penalty: Penalty
+    average: Any
+    count: Array
+
+
+def penalized(
+    optimizer: optax.GradientTransformation,
+    penalty: ScheduledPenalty,
+    *,
+    decay: float = 0.99,
+    accumulator_dtype: DTypeLike | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Wraps an optimizer so that training solves loss + penalty, with zeros that are exactly zero.
+
+    Leave the penalty out of the loss. In each step, for each weight x with gradient g:
+
+    1. the running average ḡ of g is updated (`decay`);
+    2. the optimizer is fed the least-norm subgradient of loss + penalty: g + R'(x) where x ≠ 0,
+       and where x = 0 what is left of ḡ beyond the strength, soft(ḡ, λ): a zero weight leaves zero
+       only when its average gradient says so;
+    3. the optimizer makes its step from that, with its own momentum, scaling and schedule;
+    4. a weight that would change sign, or leave zero on the wrong side, becomes exactly 0.
+
+    For groups (`GroupLasso`) the same with ‖·‖ for |·|: the group becomes 0 that would leave the
+    half-space it is in, and the one which zero is within reach of (`GroupLasso.settle_at`), since under
+    noise a group shrinks without ever turning round.
+
+    No learning rate is asked for and no optimizer's state is read, so that any optimizer serves,
+    chains, masks, schedules and accumulation included. To a line search (`optax.lbfgs`: this is OWL-QN
+    then) pass `value`, `grad` and `value_fn` of the loss alone; the penalty is added here.
+
+    Why the fixed points are right. Write F = f + R. (1) At a fixed point of an optimizer that moves
+    only if it is fed, the fed direction d is 0, and ḡ = ∇f(x). (2) d = 0 says for x ≠ 0 that
+    ∇f + R'(x) = 0, and for x = 0 that |∇f| ≤ λ: together 0 ∈ ∂F(x). (3) If 0 ∈ ∂F(x) then d = 0,
+    for d is the element of ∂F(x) of least norm; so stationary points and fixed points are the same.
+    (4) Between kinks F is smooth, d is its gradient, and the optimizer does what it does on smooth
+    losses. (5) A settled weight is one whose step crossed the kink. If zero is right for it then
+    |∇f| < λ, ḡ comes to lie within [−λ, λ], d stays 0 and the weight stays 0. If it is not, ḡ leaves
+    the interval and the weight leaves on the side of −d, downhill.
+
+    Args:
+        optimizer: any optax optimizer or chain; the learning rate belongs to it.
+        penalty: a Penalty with a rule for zeros (L1, L2, ElasticNet, GroupLasso, sums and selections
+            of them), or a function of the step count that returns one (warm-up, annealing).
+            Leaves that are not selected get exactly the update the optimizer gives them.
+        decay: of the average, in [0, 1). The average decides about zeros only; 0 is right for full
+            gradients, 0.99 for mini-batches.
+        accumulator_dtype: the dtype the average is stored in, by default float32 (float64 for
+            float64 leaves); bfloat16 halves its memory, and is rounded so that it is right over the
+            steps. Arithmetic is in float32 all the same.
+
+    Returns:
+        A transform to use in place of the optimizer. Updates of penalized leaves have the wider of
+        the dtypes of params and gradients, for zeros to be exact. Change strengths between steps
+        with `optax.tree.set(state, penalty=L1(0.2))`, a penalty built as the first one was: nothing
+        is compiled anew.
+
+    Raises:
+        TypeError: the penalty has no rule for zeros; the error says what to use instead. The
+            optimizer is none; decay is no number; the dtype is not a floating one.
+        ValueError: decay is outside [0, 1); in `update`, without `params`.
+
+    >>> import jax, jax.numpy as jnp, optax
+    >>> from penalties import L1, penalized
+    >>> optimizer = penalized(optax.adam(0.1), L1(1.0))
+    >>> w = jnp.array([1.0, 1.0])
+    >>> state = optimizer.init(w)
+    >>> for _ in range(200):
+    ...     grads = jax.grad(lambda w: jnp.sum((w - jnp.array([2.0, 0.3])) ** 2))(w)
+    ...     updates, state = optimizer.update(grads, state, w)
+    ...     w = optax.apply_updates(w, updates)
+    >>> print(w.round(2))
+    [1.5 0. ]
+
+    Source: the orthant-wise step is Andrew and Gao, Scalable training of L1-regularized log-linear
+    models, ICML 2007. Relatives that bring their own optimizers: OBProx-SG (Chen et al. 2020), HSPG
+    for groups (Chen et al. 2021), ProxGen (Yun, Lozano and Yang 2021).
+    """
+    check_penalty(penalty)
+    if isinstance(penalty, Penalty):
+        check_settling(penalty)
+    # Not by type: `optax.MultiSteps` is no GradientTransformation.
+    if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
+        raise TypeError(
+            f"the optimizer is {optimizer!r} of type {type(optimizer).__name__}: expected an optax "
+            "optimizer such as optax.adam(1e-3), and the penalty after it"
+        )
+    settling.check_average(decay, accumulator_dtype)
+    optimizer = optax.with_extra_args_support(optimizer)
+
+    def init(params: Any) -> Any:
+        count = jnp.zeros((), jnp.int32)
+        first = as_arrays(penalty if isinstance(penalty, Penalty) else penalty(count))
+        check_settling(first)
+        average = _zero_average(first, params, accumulator_dtype)
+        return PenalizedState(optimizer.init(params), first, average, count)
+
+    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
+        require_params(params, "penalized")
+        join_leaves(Opened(params).tree, Opened(updates).tree, "updates")  # or raises
+        current = penalty_at(penalty, state.penalty, state.count)
+        weight = settling.average_weight(state.count, decay)
+        averages = _averaged(state.average, updates, weight, state.count)
+
+        def feed(bound, leaf, gradient):
+            average = averages.at(leaf.path, bound, gradient.value)
+            return settling.direction(bound, leaf.value, gradient.value, average)
+
+        directions = map_bound(feed, current, params, updates)
+        directions_at = {leaf.path: leaf.value for leaf in leaves_with_paths(Opened(directions).tree)}
+
+        def settle(bound, leaf, update):
+            direction = directions_at[leaf.path]
+            average = averages.at(leaf.path, bound, direction)
+            return settling.settled(bound, leaf.value, update.value, direction, average, weight)
+
+        def settled(steps):
+            return map_bound(settle, current, params, steps)
+
+        extra_args = _objective_args(extra_args, current, params, directions, settled)
+        steps, inner_state = optimizer.update(directions, state.inner_state, params, **extra_args)
+        if "value_fn" in extra_args:
+            inner_state = _forget_objective(inner_state)
+        return settled(steps), PenalizedState(inner_state, current, averages.tree, increment(state.count))
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+class _Averages(NamedTuple):
+    tree: Any
+    by_path: dict[str, Array]
+
+    def at(self, path: str, penalty: Penalty, otherwise: Array) -> Array:
+        """The average of this leaf; a leaf without kinks has none and needs none."""
+        if path not in self.by_path and _has_kink(penalty):
+            raise ValueError(
+                f"the state has no average for the leaf {path!r}, on which there is {type(penalty).__name__} "
+                "now: the selection, or the params, are not those of `init`; make a new state by "
+                "`init(params)`"
+            )
+        return self.by_path.get(path, otherwise)
+
+
+def _has_kink(penalty: Penalty) -> bool:
+    return any(atom.order != Order.QUADRATIC for atom, _ in penalty.atoms())
+
+
+def _averaged(average: Any, gradients: Any, weight: Array, count: Array) -> _Averages:
+    opened = Opened(average)
+    gradient_at = {leaf.path: leaf.value for leaf in leaves_with_paths(Opened(gradients).tree)}
+    new = {
+        i: settling.averaged(leaf.value, gradient_at[leaf.path], weight, count)
+        for i, leaf in enumerate(leaves_with_paths(opened.tree))
+        if leaf.path in gradient_at  # a leaf without a gradient keeps its average
+    }
+    tree = opened.with_leaves(new)
+    return _Averages(tree, {leaf.path: leaf.value for leaf in leaves_with_paths(Opened(tree).tree)})
+
+
+def _zero_average(penalty: Penalty, params: Any, dtype: DTypeLike | None) -> Any:
+    opened = Opened(params)
+    leaves = leaves_with_paths(opened.tree)
+    averages: dict[int, Any] = {i: optax.MaskedNode() for i in range(len(leaves))}
+    for i, (bound, leaf) in enumerate(zip(bind(penalty, leaves), leaves, strict=True)):
+        if bound is not None and _has_kink(bound):
+            complex_ = jnp.iscomplexobj(leaf.value)
+            averages[i] = jnp.zeros_like(leaf.value, None if complex_ else dtype or widen(leaf.value).dtype)
+    return opened.with_leaves(averages)
+
+
+def _objective_args(
+    extra_args: dict[str, Any],
+    penalty: Penalty,
+    params: Any,
+    directions: Any,
+    settled: Callable[[Any], Any],
+) -> dict[str, Any]:
+    """The extra arguments of line searches and the like, told of loss + penalty, not of the loss."""
+    told = dict(extra_args)
+    if told.get("value") is not None:
+        told["value"] = told["value"] + penalty(params).astype(jnp.asarray(told["value"]).dtype)
+    if told.get("grad") is not None:
+        told["grad"] = directions
+    if told.get("value_fn") is not None:
+        value_fn = told["value_fn"]
+
+        @functools.wraps(value_fn)  # optax reads the names of its arguments
+        def objective(moved, *args, **kwargs):
+            # As OWL-QN searches: along the line, projected onto the orthant.
+            steps = jax.tree.map(jnp.subtract, moved, params)
+            projected = optax.apply_updates(params, settled(steps))
+            value = value_fn(projected, *args, **kwargs)
+            return value + penalty(projected).astype(value.dtype)
+
+        told["value_fn"] = objective
+    return told
+
+
+def _forget_objective(inner_state: Any) -> Any:
+    """The state, with infinity as the last value that a line search keeps.
+
+    It keeps it for `optax.value_and_grad_from_state`, which would take this value, the objective's,
+    for the loss's. Infinity tells that function to compute the loss anew.
+    """
+
+    def forget(state):
+        if isinstance(state, LINE_SEARCHES):
+            return state._replace(value=jnp.full_like(state.value, jnp.inf))
+        return state
+
+    return jax.tree.map(forget, inner_state, is_leaf=lambda state: isinstance(state, LINE_SEARCHES))

@@ -1,0 +1,83 @@
+"""proximal: the prox of a penalty at the end of an optax chain."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from penalties._numerics import widen, wider
+from penalties._penalty.base import Penalty
+from penalties._penalty.strengths import checked, guarded
+from penalties._training.scheduled import (
+    PenaltyState,
+    ScheduledPenalty,
+    check_penalty,
+    increment,
+    init_state,
+    map_bound,
+    penalty_at,
+    require_params,
+)
+
+
+def proximal(penalty: ScheduledPenalty, step_size: Any) -> optax.GradientTransformationExtraArgs:
+    """Ends a chain with the prox: params become prox_{step_size·R}(params + updates).
+
+    After `sgd(lr)` with step_size = lr this is proximal gradient descent, which solves
+    loss + penalty with exact zeros. After other optimizers it solves another problem: with momentum
+    μ the lasso of strength (1 − μ)·λ; after adam a threshold on |m|/√v instead of on the gradient,
+    which for λ below 1 is the unpenalized solution. There, use `penalized`.
+
+    Args:
+        penalty: a Penalty, or a function of the step count that returns one.
+        step_size: the learning rate of the steps before it: a number ≥ 0 or an optax schedule.
+
+    Returns:
+        A transform for the last place of a chain. Its `update` needs `params`. Zeros are exact;
+        other values can be off by a rounding, for an update is a difference: for a constraint that
+        must hold to the last bit, use `penalty.prox(params, step)` on the params themselves.
+
+    Raises:
+        TypeError: `penalty` is neither a Penalty nor a function.
+        ValueError: step_size is negative, NaN, infinite or no single number (a schedule that gives a
+            negative one makes params NaN); in `update`, without `params`.
+
+    >>> import jax.numpy as jnp, optax
+    >>> from penalties import L1, proximal
+    >>> optimizer = optax.chain(optax.sgd(0.1), proximal(L1(1.0), 0.1))
+    >>> params = jnp.array([1.0, 0.05])
+    >>> updates, state = optimizer.update(jnp.zeros(2), optimizer.init(params), params)
+    >>> optax.apply_updates(params, updates).round(6).tolist()
+    [0.8999999761581421, 0.0]
+
+    Source: Parikh and Boyd, Proximal algorithms (2014), section 4.2.
+    """
+    check_penalty(penalty)
+    if not callable(step_size):
+        step_size = checked(step_size, "step_size")
+        if not jax.tree_util.all_leaves([step_size]) or jnp.ndim(step_size):
+            raise ValueError(f"step_size is {step_size!r}: expected one number ≥ 0 or an optax schedule")
+
+    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
+        del extra_args
+        require_params(params, "proximal")
+        current = penalty_at(penalty, state.penalty, state.count)
+        step = guarded(step_size(state.count) if callable(step_size) else step_size)
+
+        def shrink(bound, leaf, update):
+            return _proximal_update(bound, leaf.value, update.value, step)
+
+        return map_bound(shrink, current, params, updates), PenaltyState(current, increment(state.count))
+
+    return optax.GradientTransformationExtraArgs(lambda params: init_state(penalty, params), update)
+
+
+@jax.jit
+def _proximal_update(penalty: Penalty, w: Array, update: Array, step: Array) -> Array:
+    wide = widen(w)
+    moved = wide + widen(update).astype(wide.dtype)
+    new = penalty.prox_at(moved, step.astype(wide.real.dtype))
+    # The wider dtype, in which −w is exact, and zeros with it.
+    return (new - wide).astype(wider(w, update))

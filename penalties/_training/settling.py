@@ -1,0 +1,111 @@
+"""How exact zeros are reached, for one array: the average, the direction, the settled step.
+
+The same three functions serve the optax transform and the Keras optimizer.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from penalties._numerics import widen, wider
+from penalties._penalty.base import Average
+from penalties._penalty.strengths import is_number
+
+
+@jax.jit
+def averaged(average: Array, gradient: Array, weight: Array, count: Array) -> Array:
+    """The running average of the gradient, moved towards it by `weight`; skips what is not finite.
+
+    With weight = (1 − decay)/(1 − decayᵗ) at step t = 1, 2, ... this is the bias-corrected
+    exponential average itself: no correction is left to do, and a skipped step changes nothing.
+    Arithmetic is in the accumulator's dtype, whatever dtype the average is stored in; `count` is the
+    number of the step.
+    """
+    wide, gradient = widen(average), widen(gradient)
+    moved = wide + weight.astype(wide.real.dtype) * (gradient - wide)
+    moved = jnp.where(jnp.isfinite(moved), moved, wide)
+    if average.dtype == jnp.bfloat16:
+        return _dithered(moved, count)
+    if average.dtype == jnp.float16:  # its largest number is small enough to be met
+        largest = float(jnp.finfo(jnp.float16).max)
+        moved = jnp.clip(moved, -largest, largest)
+    return moved.astype(average.dtype)
+
+
+def _dithered(x: Array, count: Array) -> Array:
+    """float32 to bfloat16, rounded up or down so that over the steps the mean is right.
+
+    To the nearest, an average would stop short: each step moves it by 1 % of what is missing, which
+    is rounded away once that is less than 0.4 % of the average itself. The thresholds are multiples
+    of the golden ratio, as evenly spread over any stretch of steps as they can be.
+    """
+    threshold = (count.astype(jnp.uint32) * 40503) & 0xFFFF  # 2¹⁶ / golden ratio
+    bits = jax.lax.bitcast_convert_type(x, jnp.uint32) + threshold
+    # Cut off by a mask, and converted without rounding: a shift to 16 bits takes half as long again.
+    cut = jax.lax.bitcast_convert_type(bits & jnp.uint32(0xFFFF0000), jnp.float32)
+    return cut.astype(jnp.bfloat16)
+
+
+@jax.jit
+def direction(penalty: Any, w: Array, gradient: Array, average: Array) -> Array:
+    """What the optimizer is fed: the least-norm subgradient of loss + penalty.
+
+    Where w is at a kink the average speaks for the gradient. A gradient that is not finite passes
+    as it is, so that `optax.apply_if_finite` inside sees it.
+    """
+    wide = widen(gradient)
+    least = penalty.subgradient_at(widen(w), wide, widen(average))
+    return jnp.where(jnp.isfinite(wide), least, wide).astype(gradient.dtype)
+
+
+@jax.jit
+def settled(penalty: Any, w: Array, update: Array, direction: Array, average: Array, weight: Array) -> Array:
+    """The update, or exactly −w where the step w + update crossed a kink.
+
+    In the wider of the dtypes of w and update: −w must be exact for w + (−w) to be 0.
+    """
+    wide = widen(w)
+    moved = wide + widen(update).astype(wide.dtype)
+    new = settled_weights(penalty, w, moved, direction, average, weight)
+    dtype = wider(w, update)
+    return jnp.where(new == moved, update.astype(dtype), (new - wide).astype(dtype))
+
+
+@jax.jit
+def settled_weights(
+    penalty: Any, w: Array, moved: Array, direction: Array, average: Array, weight: Array
+) -> Array:
+    """`moved`, or exactly 0 where the step from w crossed a kink."""
+    seen = Average(widen(average), weight.astype(widen(w).real.dtype))
+    new = penalty.settle_at(widen(w), widen(moved), widen(direction), seen)
+    return new.astype(moved.dtype)
+
+
+def check_average(decay: Any, dtype: Any) -> None:
+    """Raises TypeError or ValueError for a decay and a dtype that no average can be kept with."""
+    if not is_number(decay) or jnp.ndim(decay):
+        raise TypeError(f"decay is {decay!r} of type {type(decay).__name__}: expected a number, such as 0.99")
+    if not 0 <= np.float32(decay) < 1:
+        raise ValueError(
+            f"decay is {decay}: expected a number in [0, 1), less than 1 in float32, such as 0.99"
+        )
+    try:
+        floating = dtype is None or (jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits >= 16)
+    except TypeError:  # no dtype at all
+        floating = False
+    if not floating:
+        raise TypeError(
+            f"accumulator_dtype is {dtype!r}: expected a floating dtype of 16 bits or more such as "
+            "jnp.bfloat16, or None for float32 (float64 for float64 leaves)"
+        )
+
+
+def average_weight(count: Array, decay: Any) -> Array:
+    """(1 − decay)/(1 − decayᵗ) at step t = count + 1, in float32."""
+    decay = jnp.asarray(decay, jnp.float32)
+    # expm1, for 1 − decayᵗ loses digits where decay is near 1.
+    log = jnp.log(decay)
+    return jnp.where(decay == 0, 1.0, jnp.expm1(log) / jnp.expm1(log * (count.astype(jnp.float32) + 1)))
