@@ -9,13 +9,11 @@ from jax import Array
 from penalties._numerics import widen
 from penalties._penalty.base import Penalty
 from penalties._training.scheduled import (
-    PenaltyState,
     ScheduledPenalty,
     check_penalty,
-    increment,
     init_state,
     map_bound,
-    penalty_at,
+    next_state,
     require_params,
 )
 
@@ -62,12 +60,12 @@ def add_penalty(penalty: ScheduledPenalty) -> optax.GradientTransformationExtraA
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         del extra_args
         require_params(params, "add_penalty")
-        current = penalty_at(penalty, state.penalty, state.count)
+        state = next_state(penalty, state)
 
         def add(bound, leaf, update):
             return _plus_gradient(bound, leaf.value, update.value)
 
-        return map_bound(add, current, params, updates), PenaltyState(current, increment(state.count))
+        return map_bound(add, state.penalty, params, updates), state
 
     return optax.GradientTransformationExtraArgs(lambda params: init_state(penalty, params), update)
 

@@ -18,11 +18,14 @@ from penalties._training.scheduled import (
     ScheduledPenalty,
     as_arrays,
     check_penalty,
+    first_penalty,
+    first_step,
     increment,
     map_bound,
     penalty_at,
     require_params,
 )
+from penalties._training.watching import WatchedZeros, watch, watched_after
 from penalties._tree.joining import join_leaves
 from penalties._tree.opening import Opened
 from penalties._tree.paths import leaves_with_paths
@@ -36,29 +39,35 @@ class PenalizedState(NamedTuple):
     Attributes:
         inner_state: the state of the optimizer inside.
         penalty: the penalty of the last step; `optax.tree.set(state, penalty=L1(0.2))` changes it.
+        given: the penalty that `penalized` itself gave: what it was built with, or its schedule's last.
         average: the running average of the gradient of each weight that has a kink, a tree like
             params; `optax.MaskedNode()` for leaves that need none.
-        count: the number of updates so far, int32.
+        penalty_step: the number of updates so far, int32.
+        watched: with `check=True`, what became of the zeros; else None.
     """
 
     inner_state: Any
     penalty: Penalty
+    given: Penalty
     average: Any
-    count: Array
+    penalty_step: Array
+    watched: WatchedZeros | None
 
 
 def penalized(
     optimizer: optax.GradientTransformation,
     penalty: ScheduledPenalty,
     *,
-    decay: float = 0.99,
+    decay: float | None = None,
     accumulator_dtype: DTypeLike | None = None,
+    check: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Wraps an optimizer so that training solves loss + penalty, with zeros that are exactly zero.
 
     Leave the penalty out of the loss. In each step, for each weight x with gradient g:
 
-    1. the running average ḡ of g is updated (`decay`);
+    1. the running average ḡ of g is updated: over a window that grows with the steps, so that its noise
+       vanishes and zeros come to rest (or with a fixed `decay`);
     2. the optimizer is fed the least-norm subgradient of loss + penalty: g + R'(x) where x ≠ 0,
        and where x = 0 what is left of ḡ beyond the strength, soft(ḡ, λ): a zero weight leaves zero
        only when its average gradient says so;
@@ -87,22 +96,54 @@ def penalized(
         penalty: a Penalty with a rule for zeros (L1, L2, ElasticNet, GroupLasso, sums and selections
             of them), or a function of the step count that returns one (warm-up, annealing).
             Leaves that are not selected get exactly the update the optimizer gives them.
-        decay: of the average, in [0, 1). The average decides about zeros only; 0 is right for full
-            gradients, 0.99 for mini-batches.
+        decay: of the average, which decides about zeros only. By default there is none: the average is
+            over a window of 100 steps, which after 1,000 steps grows by one in three, to a third of all
+            steps in the end. A number in [0, 1) fixes the window at 1/(1 − decay) steps, for problems that
+            change for ever; 0 is right for full gradients.
         accumulator_dtype: the dtype the average is stored in, by default float32 (float64 for
             float64 leaves); bfloat16 halves its memory, and is rounded so that it is right over the
             steps. Arithmetic is in float32 all the same.
+        check: raise an error in the step after one in which somebody else moved weights that had been
+            set to zero, or in the first step if it goes uphill. For debugging: it keeps a bool for each
+            weight, and calls back from the device in each step.
 
     Returns:
         A transform to use in place of the optimizer. Updates of penalized leaves have the wider of
-        the dtypes of params and gradients, for zeros to be exact. Change strengths between steps
-        with `optax.tree.set(state, penalty=L1(0.2))`, a penalty built as the first one was: nothing
-        is compiled anew.
+        the dtypes of params and gradients, for zeros to be exact.
+
+    **Its place.** It is given the gradient of the loss, and what it returns is added to the params. A
+    transform before it may change gradients; one after it moves what was set to zero, and one in place of
+    the whole optimizer leaves out what belongs to the problem:
+
+    ================================================================== ==============================
+    `penalized(adam(lr), p)`                                           right
+    `penalized(chain(scale_by_adam(), scale_by_learning_rate(lr)), p)` right: the whole optimizer
+    `chain(clip_by_global_norm(1.0), penalized(adam(lr), p))`          right: clips the loss's gradient
+    `MultiSteps(penalized(adam(lr), p), 4)`                            right
+    `chain(penalized(scale_by_adam(), p), scale_by_learning_rate(lr))` wrong: no zeros stay
+    `chain(scale_by_adam(), penalized(sgd(lr), p))`                    wrong: another problem, in which
+                                                                       strengths mean something else
+    ================================================================== ==============================
+
+    optax tells no transform its place; `check=True` finds what comes after it, in the first steps.
+
+    **Strengths** belong to `penalized`, and its state carries those of now. Between steps
+    `optax.tree.set(state, penalty=L1(0.2))` sets others, which hold from then on, in place of a schedule's
+    as well: a penalty built as the first one was, and nothing is compiled anew. A state that was made by
+    a `penalized` with other strengths, such as one from a checkpoint, goes on with those of this one.
+
+    **What can be proved.** If the iterates converge, the noise of the gradients has bounded variance, and
+    |∇f| < λ strictly on the zeros of the limit, then the average, whose window grows without bound,
+    converges to ∇f there, and from some step on these weights are zero and stay zero: the support is
+    found after finitely many steps (the argument of Lee and Wright 2012, and of Huang and Lee 2022 for
+    networks). Of the inner optimizer it is assumed that it converges on smooth losses, as with a decaying
+    learning rate; with a constant one the iterates do not come to rest, nor do weights near the border.
 
     Raises:
         TypeError: the penalty has no rule for zeros; the error says what to use instead. The
             optimizer is none; decay is no number; the dtype is not a floating one.
-        ValueError: decay is outside [0, 1); in `update`, without `params`.
+        ValueError: decay is outside [0, 1); in `update`, without `params`, or with a state whose penalty
+            differs from this one in more than its strengths.
 
     >>> import jax, jax.numpy as jnp, optax
     >>> from penalties import L1, penalized
@@ -117,8 +158,10 @@ def penalized(
     [1.5 0. ]
 
     Source: the orthant-wise step is Andrew and Gao, Scalable training of L1-regularized log-linear
-    models, ICML 2007. Relatives that bring their own optimizers: OBProx-SG (Chen et al. 2020), HSPG
-    for groups (Chen et al. 2021), ProxGen (Yun, Lozano and Yang 2021).
+    models, ICML 2007; the growing average that of regularized dual averaging, Xiao, JMLR 11 (2010), and Lee
+    and Wright, Manifold identification in dual averaging, JMLR 13 (2012). Relatives that bring their own
+    optimizers: RMDA and RAMDA (Huang and Lee 2022, 2024), OBProx-SG (Chen et al. 2020), HSPG for groups
+    (Chen et al. 2021), ProxGen (Yun, Lozano and Yang 2021).
     """
     check_penalty(penalty)
     if isinstance(penalty, Penalty):
@@ -133,18 +176,18 @@ def penalized(
     optimizer = optax.with_extra_args_support(optimizer)
 
     def init(params: Any) -> Any:
-        count = jnp.zeros((), jnp.int32)
-        first = as_arrays(penalty if isinstance(penalty, Penalty) else penalty(count))
+        first = first_penalty(penalty)
         check_settling(first)
         average = _zero_average(first, params, accumulator_dtype)
-        return PenalizedState(optimizer.init(params), first, average, count)
+        watched = watch(average) if check else None
+        return PenalizedState(optimizer.init(params), first, as_arrays(first), average, first_step(), watched)
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         require_params(params, "penalized")
         join_leaves(Opened(params).tree, Opened(updates).tree, "updates")  # or raises
-        current = penalty_at(penalty, state.penalty, state.count)
-        weight = settling.average_weight(state.count, decay)
-        averages = _averaged(state.average, updates, weight, state.count)
+        current, given = penalty_at(penalty, state)
+        weight = settling.average_weight(state.penalty_step, decay)
+        averages = _averaged(state.average, updates, weight, state.penalty_step)
 
         def feed(bound, leaf, gradient):
             average = averages.at(leaf.path, bound, gradient.value)
@@ -165,7 +208,12 @@ def penalized(
         steps, inner_state = optimizer.update(directions, state.inner_state, params, **extra_args)
         if "value_fn" in extra_args:
             inner_state = _forget_objective(inner_state)
-        return settled(steps), PenalizedState(inner_state, current, averages.tree, increment(state.count))
+        new = settled(steps)
+        watched = state.watched
+        if watched is not None:
+            watched = watched_after(watched, params, new, directions, state.penalty_step)
+        step = increment(state.penalty_step)
+        return new, PenalizedState(inner_state, current, given, averages.tree, step, watched)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

@@ -11,13 +11,11 @@ from penalties._numerics import widen, wider
 from penalties._penalty.base import Penalty
 from penalties._penalty.strengths import checked, guarded
 from penalties._training.scheduled import (
-    PenaltyState,
     ScheduledPenalty,
     check_penalty,
-    increment,
     init_state,
     map_bound,
-    penalty_at,
+    next_state,
     require_params,
 )
 
@@ -63,13 +61,13 @@ def proximal(penalty: ScheduledPenalty, step_size: Any) -> optax.GradientTransfo
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         del extra_args
         require_params(params, "proximal")
-        current = penalty_at(penalty, state.penalty, state.count)
-        step = guarded(step_size(state.count) if callable(step_size) else step_size)
+        step = guarded(step_size(state.penalty_step) if callable(step_size) else step_size)
+        state = next_state(penalty, state)
 
         def shrink(bound, leaf, update):
             return _proximal_update(bound, leaf.value, update.value, step)
 
-        return map_bound(shrink, current, params, updates), PenaltyState(current, increment(state.count))
+        return map_bound(shrink, state.penalty, params, updates), state
 
     return optax.GradientTransformationExtraArgs(lambda params: init_state(penalty, params), update)
 

@@ -1,5 +1,6 @@
 """What the transforms share: a penalty in the state or from a schedule, joined to the updates."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,18 +19,30 @@ ScheduledPenalty = Penalty | Callable[[Array], Penalty]
 
 
 class PenaltyState(NamedTuple):
-    """The state of `add_penalty` and `proximal`: the penalty of the last step and the step count."""
+    """The state of `add_penalty` and `proximal`.
+
+    Attributes:
+        penalty: the penalty of the last step; `optax.tree.set(state, penalty=L2(0.2))` changes it.
+        given: the penalty that the transform itself gave: what it was built with, or its schedule's last.
+        penalty_step: the number of updates so far, int32.
+    """
 
     penalty: Penalty
-    count: Array
+    given: Penalty
+    penalty_step: Array
 
 
 def init_state(penalty: ScheduledPenalty, params: Any) -> Any:
     """The state of `add_penalty` and `proximal` before the first step."""
-    count = jnp.zeros((), jnp.int32)
-    first = as_arrays(penalty if isinstance(penalty, Penalty) else penalty(count))
+    first = first_penalty(penalty)
     binding.check(first, params)
-    return PenaltyState(first, count)
+    return PenaltyState(first, as_arrays(first), first_step())
+
+
+def next_state(penalty: ScheduledPenalty, state: PenaltyState) -> PenaltyState:
+    """The state of `add_penalty` and `proximal` after a step, with the penalty of this step."""
+    current, given = penalty_at(penalty, state)
+    return PenaltyState(current, given, increment(state.penalty_step))
 
 
 def map_bound(function: Callable[[Penalty, Leaf, Leaf], Array], penalty: Penalty, params: Any, updates: Any):
@@ -51,16 +64,57 @@ def check_penalty(penalty: Any) -> None:
         )
 
 
-def penalty_at(penalty: ScheduledPenalty, current: Penalty, count: Array) -> Penalty:
-    """The penalty of this step: from the schedule, if it is one, else from the state."""
+def first_step() -> Array:
+    """The step count before the first step."""
+    return jnp.zeros((), jnp.int32)
+
+
+def first_penalty(penalty: ScheduledPenalty) -> Penalty:
+    """The penalty of the first step, as a state keeps it."""
+    return as_arrays(penalty if isinstance(penalty, Penalty) else penalty(first_step()))
+
+
+def penalty_at(penalty: ScheduledPenalty, state: Any) -> tuple[Penalty, Penalty]:
+    """The penalty of this step, and what the transform itself gave for it.
+
+    The strengths belong to the transform that was built with them. In a state of its own they are as it
+    left them, or somebody has set others, which hold from then on. A state to which other strengths
+    were given comes from another transform, through a checkpoint: its strengths are not taken over.
+    """
+    held = state.penalty
+    if not isinstance(held, Penalty):
+        raise TypeError(
+            f"the state holds {held!r} of type {type(held).__name__} for the penalty: set one, as in "
+            "`optax.tree.set(state, penalty=L1(0.2))`"
+        )
+    own = as_arrays(penalty if isinstance(penalty, Penalty) else penalty(state.penalty_step))
+    if jax.tree.structure(held) != jax.tree.structure(own):
+        raise ValueError(
+            f"the state holds the penalty {held!r}, and the transform was built with {own!r}: set one that "
+            "differs in its strengths only, or `init(params)` of a transform that is built with the new one"
+        )
     if isinstance(penalty, Penalty):
-        if not isinstance(current, Penalty):
-            raise TypeError(
-                f"the state holds {current!r} of type {type(current).__name__} for the penalty: set one, "
-                "as in `optax.tree.set(state, penalty=L1(0.2))`"
-            )
-        return current
-    return as_arrays(penalty(count))
+        return _chosen(_same(state.given, own), held, own), own
+    is_set = ~_same(held, state.given)
+    return _chosen(is_set, held, own), _chosen(is_set, state.given, own)
+
+
+def _same(one: Penalty, other: Penalty) -> Array:
+    """Whether the strengths are the same, but for the rounding of a schedule that is computed twice."""
+
+    def same(x: Any, y: Any) -> Array:
+        x, y = (jnp.asarray(number).astype(jnp.float32) for number in (x, y))
+        return jnp.all((jnp.abs(x - y) <= 1e-6 * jnp.abs(y)) | (jnp.isnan(x) & jnp.isnan(y)))
+
+    each = map(same, jax.tree.leaves(one), jax.tree.leaves(other))
+    return functools.reduce(jnp.logical_and, each, jnp.asarray(True))
+
+
+def _chosen(is_first: Array, first: Penalty, second: Penalty) -> Penalty:
+    def chosen(x: Any, y: Array) -> Array:
+        return jnp.where(is_first, jnp.asarray(x).astype(y.dtype), y)
+
+    return jax.tree.map(chosen, first, second)
 
 
 def as_arrays(penalty: Penalty) -> Penalty:

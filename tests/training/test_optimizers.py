@@ -98,7 +98,7 @@ def test_the_optimizer_runs_and_zero_weights_below_the_strength_stay_zero(name):
     assert np.all(np.isfinite(params))
     np.testing.assert_array_equal(params == 0, zero)
     assert np.any(params != start)
-    assert int(state.count) == 4
+    assert int(state.penalty_step) == 4
 
 
 ASK_FOR_MORE = {"polyak_sgd", "momo", "momo_adam", "reduce_on_plateau", "sophia"}

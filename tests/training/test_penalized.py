@@ -374,14 +374,15 @@ def test_vmap_over_penalties_is_a_loop():
 # The state.
 
 
-def test_the_state_is_a_named_tuple_of_four():
+def test_the_state_is_a_named_tuple():
     state = penalized(optax.adam(0.1), KERNELS).init(random_params())
-    assert state._fields == ("inner_state", "penalty", "average", "count")
+    assert state._fields == ("inner_state", "penalty", "given", "average", "penalty_step", "watched")
+    assert state.watched is None
     assert jax.tree.structure(state.inner_state) == jax.tree.structure(optax.adam(0.1).init(random_params()))
     assert state.penalty == jax.tree.map(jnp.array, KERNELS)
-    assert state.count.dtype == jnp.int32
+    assert state.penalty_step.dtype == jnp.int32
     _, after = train(penalized(lenient(optax.adam(0.1)), KERNELS), random_params(), 3)
-    assert int(after.count) == 3
+    assert int(after.penalty_step) == 3
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert [x.dtype for x in jax.tree.leaves(after)] == [x.dtype for x in jax.tree.leaves(state)]
 
@@ -608,7 +609,7 @@ def test_flax_train_state_trains_to_exact_zeros():
         state = step(state)
     params, inner = train(optimizer, random_params(), 12)
     assert_close(state.params, params)
-    assert int(state.opt_state.count) == int(inner.count) == 12
+    assert int(state.opt_state.penalty_step) == int(inner.penalty_step) == 12
 
 
 def regression():
@@ -995,8 +996,8 @@ def test_optimality_passes_over_the_float0_gradients_of_integers():
 
 def test_the_average_goes_on_when_the_count_has_reached_its_end():
     params = jnp.ones(2)
-    optimizer = penalized(optax.sgd(0.1), L1(0.1))
-    state = optimizer.init(params)._replace(count=jnp.int32(2**31 - 1))
+    optimizer = penalized(optax.sgd(0.1), L1(0.1), decay=0.99)
+    state = optimizer.init(params)._replace(penalty_step=jnp.int32(2**31 - 1))
     _, state = optimizer.update(params, state, params)
     np.testing.assert_allclose(state.average, 0.01, rtol=1e-5)
 
@@ -1033,7 +1034,16 @@ def test_multi_steps_is_an_optimizer_though_of_another_type():
 
 def test_a_leaf_that_had_no_kink_at_init_is_refused_and_not_judged_by_its_noise():
     params = {"a": jnp.ones(2), "b": jnp.ones(2)}
-    optimizer = penalized(optax.sgd(0.1), L1(0.1).on("a"))
-    state = optax.tree.set(optimizer.init(params), penalty=L1(0.1).on("b"))
+    optimizer = penalized(optax.sgd(0.1), L1(0.1))
+    state = optimizer.init({"a": params["a"]})
     with pytest.raises(ValueError, match="no average for the leaf 'b'"):
         optimizer.update(params, state, params)
+
+
+def test_a_state_takes_no_penalty_that_is_built_otherwise():
+    params = {"a": jnp.ones(2), "b": jnp.ones(2)}
+    optimizer = penalized(optax.sgd(0.1), L1(0.1).on("a"))
+    for other in (L1(0.1).on("b"), L2(0.1).on("a"), L1(0.1)):
+        state = optax.tree.set(optimizer.init(params), penalty=other)
+        with pytest.raises(ValueError, match=r"was built with L1\(0\.1\)\.on\('a'\): set one"):
+            optimizer.update(params, state, params)

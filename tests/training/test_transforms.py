@@ -105,14 +105,14 @@ def test_a_function_of_the_step_count_is_a_schedule(make):
 
     scheduled, params, grads = make(schedule), random_params(0), random_params(1)
     state = scheduled.init(params)
-    assert int(state.count) == 0
+    assert int(state.penalty_step) == 0
     for step in range(3):
         updates, state = jax.jit(scheduled.update)(grads, state, params)
         constant = make(L1(0.1 * (step + 1)))
         expected, _ = constant.update(grads, constant.init(params), params)
         assert_close(updates, expected)
         assert float(state.penalty.strength) == pytest.approx(0.1 * (step + 1))
-        assert int(state.count) == step + 1
+        assert int(state.penalty_step) == step + 1
 
 
 def test_a_schedule_that_returns_no_penalty_is_refused():
