@@ -64,6 +64,6 @@ def _raise_if_wrong(moved: np.ndarray, uphill: np.ndarray) -> None:
 
 _WAY_OUT = (
     "Put `penalized` around the whole optimizer, learning rate included, with no transform after it, such "
-    "as `penalized(chain(scale_by_adam(), scale_by_learning_rate(lr)), penalty)`; where params are changed on "
+    "as `penalized(chain(scale_by_adam(), scale_by_learning_rate(lr)), p)`; where params are changed on "
     "purpose (a lookahead, a restart), train without `check=True`"
 )

@@ -33,7 +33,7 @@ def train(optimizer, steps=4):
 
 ADAM = optax.chain(optax.scale_by_adam(), optax.scale_by_learning_rate(0.1))
 WRONG = {
-    "a learning rate after it": lambda watched: optax.chain(
+    "a rate after it": lambda watched: optax.chain(
         watched(optax.scale_by_adam()), optax.scale(-0.1)
     ),
     "a scale after it": lambda watched: optax.chain(watched(optax.adam(1.0)), optax.scale(0.01)),
