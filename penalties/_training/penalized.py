@@ -10,7 +10,7 @@ import optax
 from jax import Array
 from jax.typing import DTypeLike
 
-from penalties._numerics import widen
+from penalties._numerics import accumulator
 from penalties._penalty.base import Order, Penalty, check_settling
 from penalties._penalty.binding import bind
 from penalties._training import settling
@@ -255,8 +255,11 @@ def _zero_average(penalty: Penalty, params: Any, dtype: DTypeLike | None) -> Any
     averages: dict[int, Any] = {i: optax.MaskedNode() for i in range(len(leaves))}
     for i, (bound, leaf) in enumerate(zip(bind(penalty, leaves), leaves, strict=True)):
         if bound is not None and _has_kink(bound):
-            complex_ = jnp.iscomplexobj(leaf.value)
-            averages[i] = jnp.zeros_like(leaf.value, None if complex_ else dtype or widen(leaf.value).dtype)
+            complex_ = jnp.issubdtype(leaf.value.dtype, jnp.complexfloating)
+            # Of a `jax.ShapeDtypeStruct` zeros, too, as the states of optax's own optimizers are.
+            averages[i] = jnp.zeros_like(
+                leaf.value, None if complex_ else dtype or accumulator(leaf.value.dtype)
+            )
     return opened.with_leaves(averages)
 
 

@@ -17,18 +17,28 @@ class Opened:
 
     NNX modules are opened into their state, in which tied weights stand once, Keras models into a
     dict of their trainable weights by Keras path; leaves that are no arrays are marked by
-    `NotAnArray`.
+    `NotAnArray`. Of a `jax.ShapeDtypeStruct` the shape and dtype can be asked for, as `init` does.
+
+    Raises:
+        TypeError: the tree holds the state of an optimizer, whose moments are no weights.
     """
 
     def __init__(self, params: Any):
         self._graph = None
+        if isinstance(params, nnx.Optimizer) and not isinstance(params, nnx.ModelAndOptimizer):
+            raise TypeError(
+                "expected params, and got an nnx.Optimizer, which holds the state of an optimizer and no "
+                "weights: pass the model, or `nnx.state(model, nnx.Param)`"
+            )
         if _is_keras(params):
             params = _keras_weights(params)
         # A module may hold itself: asked before it is flattened.
         elif isinstance(params, nnx.Module):
             self._graph, params = nnx.split(params)
         leaves, treedef = jax.tree.flatten(params)
-        if _holds(treedef, nnx.Module) or (_holds(treedef, nnx.Variable) and _ties(params)):
+        kinds = _kinds(treedef)
+        _refuse_states(kinds)
+        if _any(kinds, nnx.Module) or (_any(kinds, nnx.Variable) and _ties(params)):
             self._graph, params = nnx.split(params)
             leaves, treedef = jax.tree.flatten(params)
         self._leaves, self._treedef = leaves, treedef
@@ -58,7 +68,7 @@ def _keras_weights(model: Any) -> dict[str, Any]:
 
 
 def _as_array(leaf: Any) -> Any:
-    if isinstance(leaf, jax.Array):
+    if isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct)):
         return leaf
     return jnp.asarray(leaf) if is_array(leaf) else NotAnArray(leaf)
 
@@ -69,9 +79,33 @@ def _ties(params: Any) -> bool:
     return len(set(ids)) < len(ids)
 
 
+def _any(kinds: frozenset[type], kind: Any) -> bool:
+    return any(issubclass(each, kind) for each in kinds)
+
+
 @functools.lru_cache(maxsize=1024)
-def _holds(treedef: Any, kind: type) -> bool:
+def _kinds(treedef: Any) -> frozenset[type]:
+    """The types of all containers of a tree."""
     node = treedef.node_data()
     if node is None:
-        return False
-    return issubclass(node[0], kind) or any(_holds(child, kind) for child in treedef.children())
+        return frozenset()
+    return frozenset({node[0]}).union(*map(_kinds, treedef.children()))
+
+
+def _refuse_states(kinds: frozenset[type]) -> None:
+    # Not imported here: where there is a TrainState, there is Flax's training already.
+    train_state = getattr(sys.modules.get("flax.training.train_state"), "TrainState", ())
+    if _any(kinds, train_state):
+        raise TypeError(
+            "expected params, and got a Flax TrainState, which holds the moments of the optimizer as well: "
+            "pass `state.params`"
+        )
+    if _any(kinds, nnx.OptState):
+        return  # an NNX module around an optimizer: its state is told from weights by its variables
+    states = [kind for kind in kinds if kind.__module__.startswith("optax.") and "State" in kind.__name__]
+    if states:
+        names = " and ".join(sorted(kind.__name__ for kind in states))
+        raise TypeError(
+            f"expected params, and got a tree that holds the state of an optimizer ({names}), whose moments "
+            "are no weights: pass the params alone"
+        )
