@@ -3,7 +3,9 @@
 import html
 import io
 import math
+import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict, final
@@ -137,9 +139,7 @@ class Description(Mapping[str, Row]):
         return len(self._rows)
 
     def __repr__(self) -> str:
-        # Below 80 columns the numbers would be folded, too.
-        width = max(80, shutil.get_terminal_size(fallback=(120, 24)).columns)
-        console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False)
+        console = Console(file=io.StringIO(), width=_width(), color_system=None, force_jupyter=False)
         with console.capture() as captured:
             console.print(self.__rich__())
         return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
@@ -233,6 +233,13 @@ def _part(value: float, total: float) -> float:
 _COLUMNS = ("leaf", "shape", "dtype", "penalty", "value", "share", "zeros")
 _NUMBERS = ("value", "share", "zeros")
 _RULES = Box("    \n    \n -- \n    \n    \n -- \n    \n    \n", ascii=True)
+
+
+def _width() -> int:
+    """The columns there are to print to: those of the terminal, or as many as it takes."""
+    if "COLUMNS" not in os.environ and not (sys.stdout and sys.stdout.isatty()):
+        return 100_000  # into a file or a pipe: what is folded there is not found again
+    return max(80, shutil.get_terminal_size().columns)  # below 80 the numbers would be folded, too
 
 
 def _cells(path: str, row: Row) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """optimality: how far training is from a solution of loss + penalty."""
 
+from collections import OrderedDict
 from typing import Any, NamedTuple
 
 import jax
@@ -8,8 +9,9 @@ from jax import Array
 
 from penalties._numerics import sum_scalars, widen
 from penalties._penalty.base import Penalty, check_settling
-from penalties._penalty.binding import bind_joined, is_inexact
+from penalties._penalty.binding import bind_joined
 from penalties._tree.opening import Opened
+from penalties._tree.paths import is_inexact
 
 
 class Optimality(NamedTuple):
@@ -17,7 +19,7 @@ class Optimality(NamedTuple):
 
     Attributes:
         norm: ‖d‖₂ of the least-norm subgradient d over all leaves, a scalar, float32 or float64.
-        leaves: the same for each leaf, by its path.
+        leaves: the same for each leaf, by its path, in the order of params.
     """
 
     norm: Array
@@ -61,7 +63,8 @@ def _optimality(penalty: Penalty, params: Any, grads: Any) -> Optimality:
         for p, leaf, gradient in bind_joined(penalty, params, grads, "grads")
         if leaf.trainable and is_inexact(gradient)  # integers have gradients of float0
     }
-    norms = {path: jnp.sqrt(square) for path, square in squares.items()}
+    # Not a dict, whose keys jit sorts: "10" before "2".
+    norms = OrderedDict((path, jnp.sqrt(square)) for path, square in squares.items())
     return Optimality(jnp.sqrt(sum_scalars(list(squares.values()))), norms)
 
 

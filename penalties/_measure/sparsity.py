@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
@@ -10,9 +11,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from penalties._numerics import sum_scalars
-from penalties._penalty.binding import is_inexact
 from penalties._tree.opening import Opened
-from penalties._tree.paths import Leaf, leaves_with_paths
+from penalties._tree.paths import Leaf, is_inexact, leaves_with_paths
 from penalties._tree.selection import Selector, Where, nothing_selected, selector
 
 # What an int32 can count.
@@ -92,10 +92,10 @@ def _sparsity(tree: Any, where: Selector | None) -> Sparsity:
     return Sparsity(
         zeros=zeros,
         share=_share_of(zeros, size),
-        leaves={
-            leaf.path: LeafSparsity(count, _share_of(count, n))
+        leaves=OrderedDict(  # not a dict, whose keys jit sorts: "10" before "2"
+            (leaf.path, LeafSparsity(count, _share_of(count, n)))
             for leaf, count, n in zip(leaves, counts, sizes, strict=True)
-        },
+        ),
         size=size,
     )
 

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 
 from penalties._penalty.fields import strength_names
 from penalties._penalty.strengths import PerLeaf, guarded
 from penalties._tree.joining import join_leaves
 from penalties._tree.opening import Opened
-from penalties._tree.paths import Leaf, NotAnArray, leaves_with_paths
+from penalties._tree.paths import Leaf, NotAnArray, is_inexact, leaves_with_paths
 from penalties._tree.selection import nothing_selected
 
 if TYPE_CHECKING:
@@ -62,11 +61,6 @@ def positions(leaves: Sequence[Leaf], selections: Sequence[Selected]) -> list[in
                 "arrays can be penalized; leave it out with `.on(..., exclude=...)`"
             )
     return chosen
-
-
-def is_inexact(leaf: Leaf) -> bool:
-    """Whether a leaf is of a floating or complex dtype, as all that is penalized must be."""
-    return not isinstance(leaf.value, NotAnArray) and jnp.issubdtype(leaf.value.dtype, jnp.inexact)
 
 
 def _kind(leaf: Leaf) -> str:

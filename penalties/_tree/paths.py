@@ -51,6 +51,11 @@ def is_array(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array)
 
 
+def is_inexact(leaf: Leaf) -> bool:
+    """Whether a leaf is of a floating or complex dtype, as all that is penalized must be."""
+    return not isinstance(leaf.value, NotAnArray) and jnp.issubdtype(leaf.value.dtype, jnp.inexact)
+
+
 def segment(key: Any) -> str:
     """One step of a key path, as text."""
     for attribute in ("key", "name", "idx"):
