@@ -14,7 +14,7 @@ from penalties._penalty import evaluation
 from penalties._penalty.fields import register, static, static_names, strength_names
 from penalties._penalty.strengths import checked, checked_factor, is_number, times
 from penalties._penalty.text import shortest, shown
-from penalties._tree.selection import Selector, Where, selector
+from penalties._tree.selection import Selector, Where, selector, weights
 
 T = TypeVar("T")
 
@@ -95,11 +95,14 @@ class Penalty(abc.ABC):
     def __call__(self, params: Any) -> Array:
         """R(params): a scalar, float32 (float64 if a selected leaf is), differentiable and jitted.
 
+        Of a tree without leaves, such as {} or None, it is 0; a selection that matches none is an error.
+
         Args:
             params: any pytree of weights, or a Flax NNX module; boxed or not.
 
         Raises:
-            TypeError: a selected leaf is not of a floating or complex dtype.
+            TypeError: a selected leaf is not of a floating or complex dtype; no leaf is; params hold
+                the state of an optimizer, as a Flax `TrainState` does.
             ValueError: a selection matches no leaf; a strength does not broadcast to its leaf.
         """
         return evaluation.value(self, params)
@@ -140,13 +143,13 @@ class Penalty(abc.ABC):
         check_settling(self)
         return evaluation.settle(self, params, moved, direction)
 
-    def on(self, where: Where, *, exclude: Where | None = None) -> "Penalty":
+    def on(self, where: Where = weights, *, exclude: Where | None = None) -> "Penalty":
         """The same penalty on the chosen leaves only.
 
         Args:
             where: a glob on leaf paths (`*` within a segment, `**` across), a tuple of globs, a
                 function `(path, leaf) -> bool`, a (prefix) tree of bools, an nnx filter, or
-                `penalties.kernels`.
+                `penalties.kernels`. By default all weights: what is floating or complex.
             exclude: the same, for leaves to leave out.
 
         >>> import jax.numpy as jnp
@@ -155,6 +158,8 @@ class Penalty(abc.ABC):
         >>> float(L1(1.0).on("**/kernel", exclude="a/**")(params))
         3.0
         """
+        if where is weights and exclude is None:
+            raise TypeError('expected a selection, such as `.on("**/kernel")` or `.on(exclude="**/bias")`')
         return Selected(self, selector(where), None if exclude is None else selector(exclude))
 
     def __add__(self, other: "Penalty") -> "Penalty":
@@ -166,11 +171,18 @@ class Penalty(abc.ABC):
         return self if _is_zero(other) else NotImplemented  # sum([...]) starts from 0
 
     def __mul__(self, factor: Any) -> Self:
-        if isinstance(factor, Penalty) or not is_number(factor):
+        _refuse_schedule(factor, self)
+        if not is_number(factor):
             return NotImplemented
         return self.scaled(checked_factor(factor))
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: Any) -> Self:
+        _refuse_schedule(divisor, self)
+        if not is_number(divisor):
+            return NotImplemented
+        return self.scaled(checked_factor(1 / checked(divisor, "the divisor of a penalty")))
 
     def scaled(self, factor: Any) -> Self:
         """factor·R. Here: every strength times the factor; override where R is not linear in them."""
@@ -345,7 +357,8 @@ class Selected(SettlingPenalty):
 
     def selection(self) -> str:
         """The arguments of `.on`, as text."""
-        return repr(self.where) + (f", exclude={self.exclude!r}" if self.exclude else "")
+        named = [] if self.where is weights else [repr(self.where)]
+        return ", ".join(named if self.exclude is None else [*named, f"exclude={self.exclude!r}"])
 
 
 def check_settling(penalty: Penalty) -> None:
@@ -381,6 +394,15 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _kind(penalty: Penalty) -> tuple[Any, ...]:
     return (type(penalty), *(getattr(penalty, name) for name in static_names(penalty)))
+
+
+def _refuse_schedule(factor: Any, penalty: Penalty) -> None:
+    if callable(factor) and not isinstance(factor, Penalty):
+        raise TypeError(
+            f"a penalty times the function {getattr(factor, '__name__', factor)!r}: of a schedule make a "
+            f"function that returns a penalty, `lambda step: schedule(step) * {penalty!r}`, and give it to "
+            "`penalized`, `add_penalty` or `proximal`"
+        )
 
 
 def _terms(penalty: Penalty) -> tuple[Penalty, ...]:

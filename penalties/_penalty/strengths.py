@@ -39,6 +39,12 @@ def _checked_leaf(x: Any, name: str) -> Any:
         if not jnp.issubdtype(x.dtype, jnp.floating) and not jnp.issubdtype(x.dtype, jnp.integer):
             raise TypeError(f"{name} is a traced {x.dtype}: expected a real number ≥ 0")
         return x
+    if callable(x):
+        raise TypeError(
+            f"{name} is the function {getattr(x, '__name__', x)!r}: expected a number ≥ 0. Of a schedule "
+            "make a function that returns a penalty, such as `lambda step: schedule(step) * L1(1.0)`, and "
+            "give it to `penalized`, `add_penalty` or `proximal`"
+        )
     if isinstance(x, (bool, np.bool_)) or not isinstance(x, (int, float, np.generic, np.ndarray, jax.Array)):
         raise TypeError(
             f"{name} is {x!r} of type {type(x).__name__}: expected a number ≥ 0, an array that "

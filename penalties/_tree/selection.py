@@ -7,13 +7,13 @@ import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import jax
 import numpy as np
 from flax import nnx
 
-from penalties._tree.paths import COLLECTION, Leaf, leaves_with_paths
+from penalties._tree.paths import COLLECTION, Leaf, is_inexact, leaves_with_paths
 
 Where = str | tuple[str, ...] | Callable[[str, Any], bool] | Any
 
@@ -117,13 +117,26 @@ _NORM = re.compile(r"norm|(?:^|[_/])(?:ln|bn)(?:[_/\d]|$)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Kernels(Selector):
-    """Weights by role, told by name: kernels and embeddings; never biases, never norm scales."""
+    """Selects weights by role, told by name; never biases, never norm scales.
+
+    Those are `kernel`, `embedding`, and the names that Equinox (`weight`), Haiku (`w`) and Keras
+    (`recurrent_kernel`, `embeddings`, ...) use.
+
+    >>> import jax.numpy as jnp
+    >>> from penalties import L1, kernels
+    >>> params = {"dense": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}}
+    >>> float(L1(0.5).on(kernels)(params))
+    3.0
+    """
 
     def choose(self, leaves: Sequence[Leaf]) -> list[bool]:
         return [_is_kernel(leaf) for leaf in leaves]
 
     def to_config(self) -> Any:
         return {"selector": "kernels"}
+
+    def __call__(self) -> NoReturn:
+        raise TypeError("kernels is a selection and no function: write `.on(kernels)`, not `.on(kernels())`")
 
     def __repr__(self) -> str:
         return "kernels"
@@ -141,15 +154,23 @@ def _is_kernel(leaf: Leaf) -> bool:
 
 
 kernels = Kernels()
-"""Selects weights by role: `kernel`, `embedding`, and the names that Equinox (`weight`), Haiku
-(`w`) and Keras (`recurrent_kernel`, `embeddings`, ...) use; never biases, never norm scales.
 
->>> import jax.numpy as jnp
->>> from penalties import L1, kernels
->>> params = {"dense": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}}
->>> float(L1(0.5).on(kernels)(params))
-3.0
-"""
+
+@dataclass(frozen=True)
+class Weights(Selector):
+    """All that can be penalized: what `.on(exclude=...)` leaves out of."""
+
+    def choose(self, leaves: Sequence[Leaf]) -> list[bool]:
+        return [is_inexact(leaf) for leaf in leaves]
+
+    def to_config(self) -> Any:
+        return {"selector": "weights"}
+
+    def __repr__(self) -> str:
+        return "weights"
+
+
+weights = Weights()
 
 
 _NNX_FILTERS = tuple(
@@ -247,8 +268,9 @@ def nothing_selected(selection: str, leaves: Sequence[Leaf]) -> ValueError:
 def selector_from_config(config: Any) -> Selector:
     """The selector that `to_config` wrote."""
     if isinstance(config, dict):
-        if config == kernels.to_config():
-            return kernels
+        for named in (kernels, weights):
+            if config == named.to_config():
+                return named
         if set(config) == {"mask"}:
             return Mask(tuple(config["mask"].items()))
         raise ValueError(
