@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from penalties._penalty import evaluation
+from penalties._penalty import evaluation, flax_states
 from penalties._penalty.fields import register, static, static_names, strength_names
 from penalties._penalty.strengths import checked, checked_factor, is_number, times
 from penalties._penalty.text import shortest, shown
@@ -75,6 +75,7 @@ class Penalty(abc.ABC):
         dataclasses.dataclass(frozen=True, repr=False, eq=False)(cls)
         if abc.ABC not in cls.__bases__:  # an abstract class has no fields yet
             register(cls)
+            flax_states.register(cls)
 
     def __post_init__(self):
         for name in strength_names(self):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from penalties._penalty import binding
+from penalties._penalty import binding, flax_states
 from penalties._penalty.base import Penalty
 from penalties._tree.opening import Opened
 from penalties._tree.paths import Leaf
@@ -121,6 +121,7 @@ def as_arrays(penalty: Penalty) -> Penalty:
     """The penalty with strengths as arrays of one fixed dtype, as a state keeps them."""
     if not isinstance(penalty, Penalty):
         raise TypeError(f"the schedule returned {penalty!r}: expected a Penalty")
+    flax_states.register_all()
     # Copies: a state may be donated, and the penalty it was made of used again.
     return jax.tree.map(jnp.array, penalty)
 
