@@ -14,6 +14,11 @@ def keep_zeros(averaged: Any, iterate: Any) -> Any:
     Optimizers that evaluate at an average of iterates (schedule-free, lookahead, an EMA of params)
     blur the zeros: a weight that was ever nonzero has a nonzero average. The iterate knows.
 
+    When to call it: while the iterate has zeros of its own. Those of `optax.lookahead` are lost at each
+    synchronization, where the fast params become the slow ones, and come back in the steps after it: call
+    `keep_zeros(params.slow, params.fast)` just before one, with `state.steps_since_sync` at
+    sync_period − 1.
+
     Args:
         averaged: what you would evaluate at, such as `optax.contrib.schedule_free_eval_params(...)`.
         iterate: the params that training updates; a tree of the same structure.

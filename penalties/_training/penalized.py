@@ -141,7 +141,8 @@ def penalized(
 
     Raises:
         TypeError: the penalty has no rule for zeros; the error says what to use instead. The
-            optimizer is none; decay is no number; the dtype is not a floating one.
+            optimizer is none; decay is no number; the dtype is not a floating one. In `init`, if
+            there is `optax.lookahead` inside: it goes around.
         ValueError: decay is outside [0, 1); in `update`, without `params`, or with a state whose penalty
             differs from this one in more than its strengths.
 
@@ -180,7 +181,9 @@ def penalized(
         check_settling(first)
         average = _zero_average(first, params, accumulator_dtype)
         watched = watch(average) if check else None
-        return PenalizedState(optimizer.init(params), first, as_arrays(first), average, first_step(), watched)
+        inner_state = optimizer.init(params)
+        _refuse_lookahead(inner_state)
+        return PenalizedState(inner_state, first, as_arrays(first), average, first_step(), watched)
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         require_params(params, "penalized")
@@ -216,6 +219,18 @@ def penalized(
         return new, PenalizedState(inner_state, current, given, averages.tree, step, watched)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _refuse_lookahead(inner_state: Any) -> None:
+    def is_lookahead(state):
+        return isinstance(state, optax.LookaheadState)
+
+    if any(map(is_lookahead, jax.tree.leaves(inner_state, is_leaf=is_lookahead))):
+        raise TypeError(
+            "penalized(lookahead(...)): lookahead's updates are for two sets of params, fast and slow, and "
+            "the penalty is for one. Put it around, `optax.lookahead(penalized(optimizer, penalty), ...)`, "
+            "and see `keep_zeros` for the zeros of the slow params"
+        )
 
 
 class _Averages(NamedTuple):
