@@ -7,7 +7,8 @@ they are read and assigned like any other, but not saved, and no weight of a lay
 from typing import Any
 
 import keras
-from keras.src.backend.common.stateless_scope import get_stateless_scope  # there is no public one
+
+from penalties.keras._internals import random_states
 
 
 class _Holder:
@@ -23,11 +24,11 @@ def state_dtype() -> str:
 
 def variable_in(model: Any, name: str, initial: Any) -> Any:
     """The model's variable of this name; made, with its initial value, if there is none."""
-    for holder in model._seed_generators:
-        if isinstance(holder, _Holder) and holder.name == name:
+    for holder in _holders(model):
+        if holder.name == name:
             return holder.state
     holder = _Holder(name, initial)
-    model._seed_generators.append(holder)
+    random_states(model).append(holder)
     # They were made for a state without it.
     model.train_function = model.test_function = model.predict_function = None
     return holder.state
@@ -35,15 +36,9 @@ def variable_in(model: Any, name: str, initial: Any) -> Any:
 
 def as_in_a_step(model: Any) -> keras.StatelessScope:
     """A context in which our variables of this model are what they would be in its next step."""
-    own = [holder.state for holder in model._seed_generators if isinstance(holder, _Holder)]
+    own = [holder.state for holder in _holders(model)]
     return keras.StatelessScope(state_mapping=[(variable, variable.value) for variable in own])
 
 
-def value_in_step(variable: Any) -> Any:
-    """What the variable is in the step that is being traced or run; None elsewhere.
-
-    Elsewhere means: in another model's step, and outside of any. What is compiled there would have
-    the value of now for good.
-    """
-    scope = get_stateless_scope()
-    return None if scope is None else scope.get_current_value(variable)
+def _holders(model: Any) -> list[_Holder]:
+    return [holder for holder in random_states(model) if isinstance(holder, _Holder)]

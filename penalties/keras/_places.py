@@ -14,10 +14,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import keras
-from keras.src.saving.serialization_lib import SafeModeScope  # public is only a switch for the process
 
+from penalties.keras._internals import all_layers, own_trainable_weights, trusting
 from penalties.keras._regularized import give_place, own_class
-from penalties.keras.regularizers import Regularizer
+from penalties.keras._regularizer import Regularizer
 
 Chosen = dict[int, tuple[Any, Regularizer]]
 """By the id of a variable: the variable and its new regularizer."""
@@ -52,11 +52,11 @@ def _give_places(model: Any, lost: list[Any]) -> None:
 def _write_into_layers(model: Any, chosen: Chosen) -> set[int]:
     """Gives the regularizers to the layers that have a place for them; ids of the weights it did so for."""
     written = set()
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         if isinstance(layer, (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)):
             _write_into_attention(layer, chosen)
         else:
-            for variable in layer._trainable_variables:
+            for variable in own_trainable_weights(layer):
                 places = [name for name in _names_of_place(variable.name) if name in vars(layer)]
                 if id(variable) in chosen and places:
                     written.add(id(variable))
@@ -127,7 +127,7 @@ def _regularizers_of_copy(model: Any) -> list[Any]:
 
     def rebuild():
         # The model is here already: what it is made of does no harm that it has not done.
-        with keras.saving.CustomObjectScope(classes), SafeModeScope(safe_mode=False):
+        with keras.saving.CustomObjectScope(classes), trusting():
             copy = type(model).from_config(model.get_config())
             if not copy.built:
                 copy.build_from_config(model.get_build_config())
@@ -140,7 +140,7 @@ def _regularizers_of_copy(model: Any) -> list[Any]:
     # Loading may be told of classes that are not registered; so is this.
     classes = {
         keras.saving.get_registered_name(cls): cls
-        for cls in (own_class(type(layer)) for layer in model._flatten_layers())
+        for cls in (own_class(type(layer)) for layer in all_layers(model))
         if not cls.__module__.startswith("keras.")
     }
     # Traced and not run, where layers allow it: it takes no memory for a second model. What cannot be

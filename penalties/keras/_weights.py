@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import keras
 
 from penalties._penalty import binding
-from penalties._penalty.base import Penalty
+from penalties._penalty.base import Order, Penalty
 from penalties._tree.paths import Leaf
+from penalties.keras._internals import all_layers
 
 
 def bind(
@@ -38,8 +39,13 @@ def _leaf(variable: Any, path: str) -> Leaf:
     return Leaf(path, jax.ShapeDtypeStruct(tuple(variable.shape), dtype), trainable, None, "")
 
 
+def needs_average(penalty: Penalty | None) -> bool:
+    """Whether a bound penalty has a kink at zero, about which an average gradient decides."""
+    return penalty is not None and penalty.order != Order.QUADRATIC
+
+
 def regularizers_of(model: Any) -> list[Any]:
     """All regularizers of a model's trainable weights and of its layers' outputs, each once."""
     found = [variable.regularizer for variable in model.trainable_variables]
-    found += [layer.activity_regularizer for layer in model._flatten_layers()]
+    found += [layer.activity_regularizer for layer in all_layers(model)]
     return list({id(regularizer): regularizer for regularizer in found if regularizer is not None}.values())

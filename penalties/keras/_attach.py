@@ -9,7 +9,7 @@ import penalties
 from penalties._penalty.base import Penalty
 from penalties.keras import _places, _weights
 from penalties.keras._places import Chosen, same, shown
-from penalties.keras.regularizers import Regularizer
+from penalties.keras._regularizer import Regularizer
 
 
 def attach(penalty: Penalty, model: Any) -> None:

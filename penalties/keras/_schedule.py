@@ -11,9 +11,10 @@ from penalties._penalty.base import Penalty, plain
 from penalties._penalty.strengths import is_number
 from penalties.keras._backend import require_jax
 from penalties.keras._model_state import variable_in
+from penalties.keras._optimizer import penalized_in
+from penalties.keras._regularizer import Regularizer
 from penalties.keras._weights import regularizers_of
-from penalties.keras.optimizer import all_within, penalized_in
-from penalties.keras.regularizers import Regularizer
+from penalties.keras._wrapper import all_within
 
 
 @final

@@ -8,10 +8,11 @@ import keras
 import numpy as np
 
 from penalties.keras._backend import on_jax
-from penalties.keras._model_state import as_in_a_step, value_in_step, variable_in
+from penalties.keras._internals import additional_losses_held_back, value_in_step
+from penalties.keras._model_state import as_in_a_step, variable_in
+from penalties.keras._optimizer import penalized_in
+from penalties.keras._regularizer import Regularizer
 from penalties.keras._weights import regularizers_of
-from penalties.keras.optimizer import penalized_in
-from penalties.keras.regularizers import Regularizer
 
 
 @final
@@ -191,18 +192,8 @@ class _Account:
     ) -> Any:
         """As `keras.Model.compute_loss`."""
         model = self._model
-        held_back: list[Any] = []
-        aggregate = model._aggregate_additional_loss
-
-        def hold_back(loss: Any) -> Any:
-            held_back.append(aggregate(loss))
-            return keras.ops.zeros_like(held_back[-1])
-
-        vars(model)["_aggregate_additional_loss"] = hold_back
-        try:
+        with additional_losses_held_back(model) as held_back:
             loss = type(model).compute_loss(model, x, y, y_pred, sample_weight, training=training)
-        finally:
-            del vars(model)["_aggregate_additional_loss"]
         self._add(loss, x, self.tallies["training" if training else "tests"])
         return loss + keras.ops.sum(keras.ops.stack(held_back)) if held_back else loss
 

@@ -5,21 +5,21 @@ from typing import Any, NamedTuple, final
 
 import jax.numpy as jnp
 import keras
-import numpy as np
 from jax import Array
 
 import penalties
 from penalties._numerics import accumulator, widen
-from penalties._penalty.base import Order, Penalty, check_settling
+from penalties._penalty.base import Penalty, check_settling
 from penalties._training import settling
-from penalties.keras import _weights
+from penalties.keras import _internals, _weights
 from penalties.keras._backend import require_jax
 from penalties.keras._model_state import state_dtype
+from penalties.keras._wrapper import Wrapper, all_within
 
 
 @final
 @keras.saving.register_keras_serializable("penalties")
-class Penalized(keras.optimizers.Optimizer):
+class Penalized(Wrapper):
     """Wraps a Keras optimizer so that training solves loss + penalty, with zeros that are exactly zero.
 
     The mathematics is that of `penalties.penalized`: the inner optimizer is fed the least-norm
@@ -97,13 +97,7 @@ class Penalized(keras.optimizers.Optimizer):
             )
         check_settling(penalty)
         settling.check_average(decay, accumulator_dtype)
-        # The scale of the loss is undone here, before gradients are averaged and compared with strengths.
-        if loss_scale_factor is None:
-            loss_scale_factor = inner.loss_scale_factor
-        inner.loss_scale_factor = None
-        super().__init__(learning_rate=0.0, loss_scale_factor=loss_scale_factor, name=name)
-        # The name by which Keras's callbacks find the optimizer in a wrapper.
-        self.inner_optimizer = inner
+        super().__init__(inner, loss_scale_factor=loss_scale_factor, name=name)
         self.penalty = penalty
         self.decay = float(decay)
         self.accumulator_dtype = None if accumulator_dtype is None else str(jnp.dtype(accumulator_dtype))
@@ -130,13 +124,12 @@ class Penalized(keras.optimizers.Optimizer):
             if self._saved_paths is None:
                 raise
             self._bound, self._wrong = (None,) * len(variables), error
-        self.inner_optimizer.build(variables)
         super().build(variables)
         self.strength_factor = self.add_variable((), "ones", state_dtype(), name="strength_factor")
         self._average_of = {
-            self._var_key(variable): self._zero_average(variable)
-            for variable, bound in zip(variables, self._bound, strict=True)
-            if bound is not None and bound.order != Order.QUADRATIC  # no kink, no average
+            position: self._zero_average(variable)
+            for position, (variable, bound) in enumerate(zip(variables, self._bound, strict=True))
+            if _weights.needs_average(bound)
         }
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
@@ -153,18 +146,15 @@ class Penalized(keras.optimizers.Optimizer):
                 `build` raises.
         """
         require_jax("penalties.keras.Penalized")
-        variables = self._known(trainable_variables)
+        variables = self.known(trainable_variables)
         if not grads:
             return
         if len(grads) != len(variables):
             raise ValueError(
                 f"got {len(grads)} gradients for {len(variables)} variables: give one for each, or None"
             )
-        weight = settling.average_weight(self._iterations.value, self.decay)
-        own = jnp.float32(self.loss_scale_factor or 1.0)
-        # What an inner LossScaleOptimizer will divide by, and what it was asked to multiply by.
-        divides = self.inner_optimizer.scale_loss(jnp.ones((), jnp.float32))
-        multiplied = divides if self._inner_scales else jnp.ones_like(divides)
+        weight = settling.average_weight(_internals.steps_of(self).value, self.decay)
+        multiplied, divides = self.scales()
         fed: list[Any] = []
         steps: list[_Step] = []
         for variable, gradient in zip(variables, grads, strict=True):
@@ -174,23 +164,23 @@ class Penalized(keras.optimizers.Optimizer):
                 continue
             penalty = self.penalty_of(variable)
             if penalty is None:
-                feed = _times(gradient, divides / multiplied / own)
+                feed = _times(gradient, divides / multiplied)
             else:
-                unscaled = _times(gradient, 1 / (multiplied * own))
+                unscaled = _times(gradient, 1 / multiplied)
                 average = self._averaged(variable, unscaled, weight)
                 direction = settling.direction(penalty, variable.value, unscaled, average)
                 steps.append(_Step(variable, variable.value, penalty, direction, average, weight))
                 feed = _times(direction, divides)
             fed.append(feed.astype(gradient.dtype))
 
-        self._step_inside(fed, variables)
+        self.step_inside(fed, variables)
 
         for step in steps:
             step.variable.assign(step.settled(step.variable.value))
             if step.variable.constraint is not None:
                 step.variable.assign(step.variable.constraint(step.variable))
         self._keep_zeros_in_moving_averages()
-        self._iterations.assign_add(1)
+        _internals.steps_of(self).assign_add(1)
 
     def penalty_of(self, variable: Any) -> Penalty | None:
         """The part of the penalty that is for this variable, with its strengths of now, or None.
@@ -200,27 +190,8 @@ class Penalized(keras.optimizers.Optimizer):
         """
         if self._wrong is not None:
             raise self._wrong
-        bound = self._bound[self._get_variable_index(variable)]
+        bound = self._bound[self.position(variable)]
         return None if bound is None else bound * self.strength_factor.value
-
-    def knows(self, variable: Any) -> bool:
-        """Whether it was built with this variable."""
-        return self.built and self._var_key(variable) in self._trainable_variables_indices
-
-    def _known(self, variables: Sequence[Any] | None) -> list[Any]:
-        if variables is None:
-            if not self.built:
-                raise ValueError(
-                    "Penalized is not built, so it does not know the variables: call "
-                    "`optimizer.build(model.trainable_variables)` first, or pass them to `apply`"
-                )
-            return list(self._trainable_variables)
-        variables = list(variables)
-        if not self.built:
-            with keras.name_scope(self.name, caller=self):
-                self.build(variables)
-        self._check_variables_are_known(variables)
-        return variables
 
     def _zero_average(self, variable: Any) -> Any:
         dtype = jnp.dtype(keras.backend.standardize_dtype(variable.dtype))
@@ -228,113 +199,33 @@ class Penalized(keras.optimizers.Optimizer):
             variable.shape,
             "zeros",
             self.accumulator_dtype or str(accumulator(dtype)),
-            layout=variable._layout,
+            layout=_internals.layout_of(variable),
             name=f"{variable.path.replace('/', '_')}_average_gradient",
         )
 
     def _averaged(self, variable: Any, gradient: Array, weight: Array) -> Array:
-        average = self._average_of.get(self._var_key(variable))
+        average = self._average_of.get(self.position(variable))
         if average is None:
             return gradient
-        average.assign(settling.averaged(average.value, gradient, weight, self._iterations.value))
+        steps = _internals.steps_of(self)
+        average.assign(settling.averaged(average.value, gradient, weight, steps.value))
         return average.value
-
-    def _step_inside(self, grads: list[Any], variables: list[Any]) -> None:
-        """One step of the inner optimizer."""
-        inner = self.inner_optimizer
-        if len(variables) < len(self._trainable_variables):
-            inner.apply(grads, variables)
-            return
-        # Stateless, for LossScaleOptimizer branches under jit and must not assign in a branch.
-        index = self._get_variable_index
-        ordered = sorted(zip(variables, grads, strict=True), key=lambda pair: index(pair[0]))
-        new, state = inner.stateless_apply(
-            [variable.value for variable in inner.variables],
-            [gradient for _, gradient in ordered],
-            [variable.value for variable, _ in ordered],
-        )
-        for variable, value in zip([v for v, _ in ordered] + inner.variables, [*new, *state], strict=True):
-            variable.assign(value)
 
     def _keep_zeros_in_moving_averages(self) -> None:
         for optimizer in all_within(self):
             if not optimizer.use_ema:
                 continue
-            averages = optimizer._model_variables_moving_average
-            for variable, average in zip(optimizer._trainable_variables, averages, strict=True):
-                bound = self._bound[self._get_variable_index(variable)]
-                if bound is not None and bound.order != Order.QUADRATIC:
+            averages = _internals.moving_averages_of(optimizer)
+            for variable, average in zip(_internals.trained_by(optimizer), averages, strict=True):
+                if _weights.needs_average(self._bound[self.position(variable)]):
                     zero = variable.value == 0
                     average.assign(jnp.where(zero, jnp.zeros_like(average.value), average.value))
-
-    @property
-    def variables(self) -> list[Any]:
-        """Its own variables, then those of the inner optimizer."""
-        return self._variables + self.inner_optimizer.variables
-
-    @property
-    def iterations(self) -> Any:
-        """The number of steps the inner optimizer has made."""
-        return self.inner_optimizer.iterations
-
-    @property
-    def learning_rate(self) -> Any:
-        """The inner optimizer's; settable, if it is there."""
-        return self.inner_optimizer.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, learning_rate: Any) -> None:
-        self.inner_optimizer.learning_rate = learning_rate
-
-    @property
-    def loss_scale_factor(self) -> float | None:
-        """What the loss is multiplied and gradients are divided by, or None."""
-        return self._loss_scale_factor
-
-    @loss_scale_factor.setter
-    def loss_scale_factor(self, factor: float | None) -> None:
-        self._loss_scale_factor = factor
-        # After construction an optimizer around sets it, which then scales the loss and asks none within.
-        self._inner_scales = not hasattr(self, "inner_optimizer")
-
-    def scale_loss(self, loss: Any) -> Any:
-        """The loss times the scale that the inner optimizer asks for."""
-        loss = super().scale_loss(loss)
-        return self.inner_optimizer.scale_loss(loss) if self._inner_scales else loss
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Sets all `variables`, those of the inner optimizer included.
-
-        Raises:
-            ValueError: not built; another number of weights, or another shape.
-        """
-        variables = self.variables
-        if not self.built or [np.shape(w) for w in weights] != [tuple(v.shape) for v in variables]:
-            raise ValueError(
-                f"got {len(weights)} weights for the {len(variables)} variables of Penalized, or of other "
-                "shapes: build it with the variables of the model, and pass one weight for each of "
-                "`optimizer.variables`"
-            )
-        for variable, weight in zip(variables, weights, strict=True):
-            variable.assign(weight)
 
     def load_own_variables(self, store: Any) -> None:
         """Loads `variables`; the strengths are those of the penalty, wherever a schedule had got to."""
         super().load_own_variables(store)
         if self.built:
             self.strength_factor.assign(1.0)
-
-    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
-        """Gives the weights their final values: with EMA, their averages, which keep the zeros."""
-        self.inner_optimizer.finalize_variable_values(var_list)
-        if any(optimizer.use_ema for optimizer in all_within(self)):
-            for variable in var_list:
-                # Not the very buffer of the average: a second `fit` would donate it twice, and fail.
-                variable.assign(keras.ops.copy(variable))
-
-    def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
-        """Of the inner optimizer's weight decay; the penalty is not touched."""
-        self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
 
     def get_config(self) -> dict[str, Any]:
         """A dict that `from_config` reads.
@@ -390,13 +281,6 @@ def _same_but_for_the_beginning(saved: list[str], here: list[str]) -> bool:
         f"/{one}".endswith(f"/{other}") or f"/{other}".endswith(f"/{one}")
         for one, other in zip(saved, here, strict=True)
     )
-
-
-def all_within(optimizer: Any) -> list[Any]:
-    """The optimizer, and all that it wraps, outermost first."""
-    inner = [optimizer.inner_optimizer] if hasattr(optimizer, "inner_optimizer") else []
-    inner += getattr(optimizer, "optimizers", [])  # of a MultiOptimizer
-    return [optimizer, *(each for one in inner for each in all_within(one))]
 
 
 def penalized_in(optimizer: Any) -> list[Penalized]:

@@ -1,0 +1,156 @@
+"""What stays the inner optimizer's when penalties.keras.Penalized is around it."""
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+
+import penalties
+from penalties.keras import Penalized, SparsityLogger, StrengthSchedule
+
+from keras_case import (  # noqa: F401
+    FEATURES,
+    compiled,
+    ignore_numpy_copies,
+    keras_rules,
+    kernel_of,
+    kernel_of_layer,
+    linear,
+    multiple,
+    regression,
+    share_of_zeros,
+)
+
+pytestmark = ignore_numpy_copies
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_a_step_of_a_loss_scale_optimizer_that_overflows_is_skipped(around):
+    model = linear(3, kernel_initializer="ones")
+    inner, penalty = keras.optimizers.SGD(0.5), penalties.L1(0.5).on("**/kernel")
+    scale = keras.optimizers.LossScaleOptimizer
+    optimizer = scale(Penalized(inner, penalty)) if around else Penalized(scale(inner), penalty)
+    optimizer.build(model.trainable_variables)
+
+    def step(gradient):
+        values = [v.value for v in model.trainable_variables]
+        state = [v.value for v in optimizer.variables]
+        grads = [jnp.full((3, 1), gradient), jnp.zeros(1)]
+        new, state = jax.jit(optimizer.stateless_apply)(state, grads, values)
+        for v, value in zip(model.trainable_variables + optimizer.variables, [*new, *state], strict=True):
+            v.assign(value)
+        return np.asarray(new[0])
+
+    assert np.all(step(np.inf) == 1)
+    assert np.all(step(np.nan) == 1)
+    assert np.all(step(0.0) == 0.75)
+    assert all(np.all(np.isfinite(np.asarray(v.value))) for v in optimizer.variables)
+
+
+@pytest.mark.parametrize(("overwrite", "share"), [(None, 0.4), (5, 0.2)])
+def test_moving_averages_keep_the_zeros(overwrite, share):
+    x, y = regression(256)
+    inner = keras.optimizers.Adam(0.02, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=overwrite)
+    model = compiled(inner)
+    zeros = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            zeros[:] = [np.asarray(v.value == 0) for v in self.model.trainable_variables]
+
+    model.fit(x, y, batch_size=32, epochs=30, verbose=0, callbacks=[Watch()])
+    assert share_of_zeros(model) > share  # of the averages, which `fit` ends with
+    for zero, variable in zip(zeros, model.trainable_variables, strict=True):
+        assert np.all(np.asarray(variable.value)[zero] == 0)
+
+
+def test_swapping_averages_in_for_evaluation_keeps_the_zeros():
+    x, y = regression(256)
+    model = compiled(keras.optimizers.Adam(0.02, use_ema=True, ema_momentum=0.9))
+    shares = []
+    count = keras.callbacks.LambdaCallback(on_test_end=lambda logs: shares.append(share_of_zeros(model)))
+    swap = keras.callbacks.SwapEMAWeights()
+    model.fit(x, y, batch_size=32, epochs=30, verbose=0, validation_data=(x, y), callbacks=[count, swap])
+    assert shares[-1] > 0.4
+
+
+def test_a_multi_optimizer_inside_and_its_moving_averages():
+    x, y = regression(256)
+    kernels = []
+    for wrap in (multiple, lambda optimizer: optimizer):
+        keras.utils.set_random_seed(0)
+        model = linear(FEATURES)
+        inner = wrap(keras.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.9))
+        model.compile(Penalized(inner, penalties.L1(0.3).on("**/kernel")), "mse")
+        model.fit(x, y, epochs=40, verbose=0)
+        kernels.append(kernel_of(model))
+    np.testing.assert_array_equal(*kernels)
+    assert np.sum(kernels[0] == 0) > 4
+
+
+def test_callbacks_find_it_inside_a_multi_optimizer():
+    x, y = regression()
+    penalty = penalties.L1(0.3).on("**/kernel")
+    model = linear(FEATURES)
+    model.compile(multiple(Penalized(keras.optimizers.Adam(0.05), penalty)), "mse")
+    callbacks = [SparsityLogger(), StrengthSchedule(lambda step: 0.5)]
+    history = model.fit(x, y, epochs=2, verbose=0, callbacks=callbacks).history
+    assert history["penalty"][-1] == pytest.approx(0.15 * np.abs(kernel_of(model)).sum(), rel=1e-5)
+    assert history["strength"] == [0.15, 0.15]
+
+
+def test_the_scales_of_float8_are_not_gradients():
+    x = np.random.default_rng(0).normal(size=(32, 16)).astype("float32")
+    scales = []
+    for wrap in (lambda o: o, lambda o: Penalized(o, penalties.L1(1e-9).on("**/kernel"))):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((16,)), keras.layers.Dense(16)])
+        model.layers[0].quantize("float8")
+        model.compile(wrap(keras.optimizers.SGD(0.01, loss_scale_factor=64.0)), "mse")
+        model.fit(x, x, verbose=0)
+        overwritten = [v for v in model.trainable_variables if v.overwrite_with_gradient]
+        scales.append([np.asarray(v.value) for v in overwritten])
+    assert len(scales[0]) == 6
+    for theirs, ours in zip(*scales, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_an_explicit_loss_scale_factor_wins():
+    optimizer = Penalized(
+        keras.optimizers.SGD(0.1, loss_scale_factor=8.0), penalties.L1(0.1), loss_scale_factor=16.0
+    )
+    assert optimizer.loss_scale_factor == 16
+    assert optimizer.inner_optimizer.loss_scale_factor is None
+
+
+def test_constraints_hold_after_the_zeros():
+    model = linear(4, kernel_initializer="ones", kernel_constraint=keras.constraints.UnitNorm())
+    optimizer = Penalized(keras.optimizers.SGD(0.5), penalties.L1(0.1).on("**/kernel"))
+    optimizer.build(model.trainable_variables)
+    optimizer.apply([jnp.array([[0.0], [0.0], [5.0], [0.0]]), jnp.zeros(1)])
+    kernel = kernel_of_layer(model)[:, 0]
+    assert kernel[2] == 0
+    assert np.linalg.norm(kernel) == pytest.approx(1, rel=1e-6)
+
+
+def test_learning_rates_can_be_read_scheduled_and_set():
+    x, y = regression()
+    model = compiled(keras.optimizers.SGD(0.1))
+    halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    history = model.fit(x, y, epochs=2, verbose=0, callbacks=[halve])
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.025)
+    assert history.history["learning_rate"] == pytest.approx([0.05, 0.025])
+    model.optimizer.learning_rate = 0.5
+    assert float(model.optimizer.inner_optimizer.learning_rate) == 0.5
+    assert int(model.optimizer.iterations) == 4
+
+
+def test_weight_decay_can_be_kept_from_variables():
+    model = linear(3, kernel_initializer="ones", bias_initializer="ones")
+    optimizer = Penalized(keras.optimizers.AdamW(1.0, weight_decay=0.5), penalties.L1(0.0).on("**/kernel"))
+    optimizer.exclude_from_weight_decay(var_names=["kernel"])
+    optimizer.build(model.trainable_variables)
+    optimizer.apply([jnp.zeros((3, 1)), jnp.zeros(1)])
+    assert np.all(kernel_of_layer(model) == 1)
+    assert np.all(np.asarray(model.layers[0].bias.value) == 0.5)
