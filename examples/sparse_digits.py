@@ -241,10 +241,16 @@ def show_cut(row, x_test):
     return difference
 
 
+def caption(row):
+    """The share of exact zeros as the table has it, of all kernels, and that of the layer in the picture."""
+    first = np.mean(kernel_of(row["params"], "first") == 0)
+    return f"exactly zero: {row['zeros']:.1%}, {first:.1%} in this layer"
+
+
 def draw(rows, path):
     """The first layer's weights, neuron by neuron; what is exactly zero is white."""
     shown = ("no penalty", "L1 in the loss, by hand", "penalized, L1", "penalized, GroupLasso")
-    figure, axes = plt.subplots(1, 4, figsize=(15, 4.9))
+    figure, axes = plt.subplots(1, 4, figsize=(15, 5.3))
     colours = mpl.colormaps["RdBu_r"].copy()
     colours.set_bad("white")
     for ax, name in zip(axes, shown, strict=True):
@@ -261,8 +267,7 @@ def draw(rows, path):
             ax.axhline(9 * line, color="0.8", linewidth=0.6)
             ax.axvline(9 * line, color="0.8", linewidth=0.6)
         accuracy_ = 100 * np.mean(rows[name]["accuracy"])
-        share = np.mean(kernel == 0)
-        ax.set_title(f"{name}\n{share:.0%} exactly zero · {accuracy_:.1f} % right", fontsize=12)
+        ax.set_title(f"{name}\n{caption(rows[name])}\n{accuracy_:.1f} % right", fontsize=12)
         ax.set_xticks([])
         ax.set_yticks([])
     figure.suptitle("100 neurons of the first layer: white is exactly zero", fontsize=16, fontweight="bold")
@@ -273,7 +278,7 @@ def draw(rows, path):
         ha="center",
         fontsize=11,
     )
-    figure.tight_layout(rect=(0, 0.05, 1, 0.97))
+    figure.tight_layout(rect=(0, 0.05, 1, 0.98))
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -124,5 +124,4 @@ def test_runs_from_any_directory(example, tmp_path):
     command = [sys.executable, str(EXAMPLES / f"{example}.py"), "--quick"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=dict(os.environ))
     assert done.returncode == 0, done.stderr
-    pictures = [] if example == "textbook_claims" else [f"{example}.png"]
-    assert [path.name for path in tmp_path.iterdir()] == pictures
+    assert [path.name for path in tmp_path.iterdir()] == [f"{example}.png"]

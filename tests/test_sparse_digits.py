@@ -57,3 +57,12 @@ def test_the_network_cut_to_its_living_neurons_computes_the_same(trained):
     kernel = sparse_digits.cut(params)[0][0]
     assert kernel.shape[1] < 300
     assert np.all((kernel != 0).any(0))
+
+
+def test_the_picture_gives_the_share_of_the_table_and_that_of_the_layer_it_shows(trained):
+    _, runs, _ = trained
+    _, params = runs["penalized, GroupLasso"]
+    zeros, first = float(sparsity(params, kernels).share), float(sparsity(params, "first/kernel").share)
+    assert abs(zeros - first) > 0.001
+    text = sparse_digits.caption({"zeros": zeros, "params": params})
+    assert text == f"exactly zero: {zeros:.1%}, {first:.1%} in this layer"
