@@ -3,14 +3,18 @@
 from importlib.metadata import version as _version
 
 from penalties import functional
-from penalties._family.elementwise import L1, L2, ElasticNet
-from penalties._family.groups import GroupLasso
+from penalties._family.elementwise import L1, L2, ElasticNet, Huber
+from penalties._family.groups import Grouped, GroupLasso
+from penalties._family.nonconvex import MCP, LogSum
 from penalties._measure.describe import describe
 from penalties._measure.optimality import optimality
 from penalties._measure.sparsity import sparsity
-from penalties._penalty.base import Average, Penalty, SettlingPenalty
+from penalties._penalty.base import Order, Penalty
 from penalties._penalty.config import from_config
-from penalties._penalty.fields import static
+from penalties._penalty.fields import parameter, static
+from penalties._penalty.rule import Average
+from penalties._penalty.settling import SettlingPenalty, SmoothPenalty
+from penalties._penalty.sizes import SizePenalty
 from penalties._training.add_penalty import add_penalty
 from penalties._training.keep_zeros import keep_zeros
 from penalties._training.penalized import penalized
@@ -23,11 +27,18 @@ __version__ = _version("penalties")
 __all__ = [
     "L1",
     "L2",
+    "MCP",
     "Average",
     "ElasticNet",
     "GroupLasso",
+    "Grouped",
+    "Huber",
+    "LogSum",
+    "Order",
     "Penalty",
     "SettlingPenalty",
+    "SizePenalty",
+    "SmoothPenalty",
     "add_penalty",
     "describe",
     "elastic_net",
@@ -39,6 +50,7 @@ __all__ = [
     "l1",
     "l2",
     "optimality",
+    "parameter",
     "penalized",
     "proximal",
     "sparsity",

@@ -112,6 +112,17 @@ def norm(x: Array, axes: tuple[int, ...]) -> Array:
     return jnp.where(zero, jnp.zeros_like(squares), jnp.sqrt(jnp.where(zero, 1, squares)))
 
 
+def mean_root(x: Array, axes: tuple[int, ...]) -> Array:
+    """√mean|x|² over `axes`, kept as axes of length 1; its gradient at a zero group is 0."""
+    return norm(x, axes) / square_root(members(x, axes))
+
+
+def members(x: Array, axes: tuple[int, ...]) -> Any:
+    """The number of entries along these axes, at least 1."""
+    count = math.prod(x.shape[axis] for axis in axes)
+    return count if jax.export.is_symbolic_dim(count) else max(count, 1)
+
+
 def ratio(numerator: Array, denominator: Array) -> Array:
     """numerator / denominator, and 0 where the denominator is 0, with finite gradients."""
     zero = denominator == 0

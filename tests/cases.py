@@ -11,7 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from penalties import L1, L2, ElasticNet, GroupLasso, Penalty, kernels
+from penalties import L1, L2, MCP, ElasticNet, Grouped, GroupLasso, Huber, LogSum, Penalty, kernels
 
 SHAPES = {"dense/kernel": (3, 2), "dense/bias": (2,), "scan/kernel": (2, 3, 2)}
 
@@ -84,6 +84,24 @@ def group_value(w: np.ndarray, s: float, axis: int | tuple[int, ...] = -1) -> fl
     return s * root * norms.sum()
 
 
+def huber_value(w: np.ndarray, s: float, delta: float = 1.0) -> float:
+    r = np.abs(w)
+    return s * np.where(r <= delta, r**2 / 2, delta * (r - delta / 2)).sum()
+
+
+def mcp_sizes(r: np.ndarray, s: float, gamma: float = 3.0) -> np.ndarray:
+    return np.where(r <= gamma * s, s * r - r**2 / (2 * gamma), gamma * s**2 / 2)
+
+
+def log_sum_value(w: np.ndarray, s: float, epsilon: float) -> float:
+    return s * np.log(1 + np.abs(w) / epsilon).sum()
+
+
+def group_mcp_value(w: np.ndarray, s: float) -> float:
+    norms, root = _groups(w, -1)
+    return root**2 * mcp_sizes(norms / root, s).sum()
+
+
 # v − prox_{t·R}(v) is t·prox_{R*/t}(v/t) by Moreau's identity: for a norm the projection on the ball
 # of its dual norm, of radius t times the strength.
 
@@ -124,6 +142,8 @@ class Case:
     dual: Callable[[str, np.ndarray, float], np.ndarray] | None = None
     degree: int | None = None  # R(a·w) = a^degree · R(w) for a > 0
     convex: bool = True
+    linear: bool = True  # in the strength: R with 2·strength is 2·R
+    bounded: bool = False  # R does not grow with weights that are large already
     even: bool = True  # R does not see the sign of any one weight
     separable: bool = True  # a sum over single weights, so that each may have its own step
     selects: Callable[[str], bool] = everywhere
@@ -173,6 +193,47 @@ CASES = [
         dual=lambda path, v, ts: group_dual(v, ts, (0, -1)),
         degree=1,
         separable=False,
+    ),
+    Case(
+        "Huber",
+        Huber,
+        value=lambda path, w, s: huber_value(w, s),
+        has_kink=nowhere,
+    ),
+    Case(
+        "MCP",
+        MCP,
+        value=lambda path, w, s: float(mcp_sizes(np.abs(w), s).sum()),
+        convex=False,
+        linear=False,
+        bounded=True,
+    ),
+    Case(
+        "LogSum",
+        lambda s: LogSum(s, epsilon=1.5),
+        value=lambda path, w, s: log_sum_value(w, s, 1.5),
+        convex=False,
+    ),
+    Case(
+        "Grouped(MCP)",
+        lambda s: Grouped(MCP(s)),
+        value=lambda path, w, s: group_mcp_value(w, s),
+        convex=False,
+        linear=False,
+        bounded=True,
+        separable=False,
+    ),
+    Case(
+        "Grouped(ElasticNet)",
+        lambda s: Grouped(ElasticNet(s, 2 * s)),
+        value=lambda path, w, s: group_value(w, s) + l2_value(w, 2 * s),
+        separable=False,
+    ),
+    Case(
+        "L2+MCP",
+        lambda s: L2(s) + MCP(s, gamma=5.0),
+        value=lambda path, w, s: l2_value(w, s) + float(mcp_sizes(np.abs(w), s, 5.0).sum()),
+        linear=False,
     ),
     Case(
         "L1+L2",

@@ -6,8 +6,8 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypedDict, final
 
 import jax
@@ -24,7 +24,7 @@ from penalties._numerics import sum_scalars
 from penalties._penalty.base import Penalty
 from penalties._penalty.binding import positions
 from penalties._penalty.evaluation import leaf_values
-from penalties._penalty.fields import strength_names
+from penalties._penalty.fields import Kind, names, number_names, remade
 from penalties._penalty.strengths import PerLeaf
 from penalties._tree.opening import Opened
 from penalties._tree.paths import Leaf, NotAnArray, leaves_with_paths
@@ -196,14 +196,22 @@ def _texts(penalty: Penalty, leaves: Sequence[Leaf]) -> dict[int, str]:
     """What each penalized leaf is penalized by; of the concrete penalty, as jit has only tracers."""
     texts: dict[int, list[str]] = {}
     for atom, selections in penalty.atoms():
-        names = strength_names(atom)
-        parts = [PerLeaf(getattr(atom, name), name, leaves) for name in names]
-        # Rebuilt as a pytree: a strength that is out of range is shown, not refused.
-        treedef = jax.tree.structure(replace(atom, **dict.fromkeys(names, 0.0)))
+        at = _text_for(atom, leaves)
         for i in positions(leaves, selections):
-            shown = jax.tree.unflatten(treedef, [_decimal(part.part(leaves[i])) for part in parts])
-            texts.setdefault(i, []).append(repr(shown))
+            texts.setdefault(i, []).append(repr(at(leaves[i])))
     return {i: " + ".join(parts) for i, parts in texts.items()}
+
+
+def _text_for(penalty: Penalty, leaves: Sequence[Leaf]) -> Callable[[Leaf], Penalty]:
+    """From a leaf to the penalty with this leaf's numbers; one that is out of range is shown, not refused."""
+    parts = {name: PerLeaf(getattr(penalty, name), name, leaves).part for name in number_names(penalty)}
+    within = {name: _text_for(getattr(penalty, name), leaves) for name in names(penalty, Kind.NESTED)}
+
+    def at(leaf: Leaf) -> Penalty:
+        numbers = {name: _decimal(part(leaf)) for name, part in parts.items()}
+        return remade(penalty, **numbers, **{name: part(leaf) for name, part in within.items()})
+
+    return at
 
 
 def _decimal(strength: Any) -> Any:

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from penalties._numerics import sum_scalars, widen
-from penalties._penalty.base import Penalty, check_settling
+from penalties._penalty import rule
+from penalties._penalty.base import Penalty
 from penalties._penalty.binding import bind_joined
+from penalties._penalty.settling import check_settling
 from penalties._tree.opening import Opened
 from penalties._tree.paths import is_inexact
 
@@ -72,5 +74,5 @@ def _optimality(penalty: Penalty, params: Any, grads: Any) -> Optimality:
 def _square_norm(penalty: Any, w: Array, gradient: Array) -> Array:
     wide = widen(gradient)
     if penalty is not None:
-        wide = penalty.subgradient_at(widen(w), wide, wide)
+        wide = rule.direction(penalty, w, wide, wide)
     return jnp.sum(jnp.real(wide * jnp.conj(wide)))

@@ -3,15 +3,26 @@
 import abc
 import dataclasses
 import enum
-from collections.abc import Iterator
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
+from collections.abc import Hashable, Iterator
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import jax
 import numpy as np
 from jax import Array
 
 from penalties._penalty import evaluation, flax_states
-from penalties._penalty.fields import register, static, static_names, strength_names
+from penalties._penalty.fields import (
+    Kind,
+    check_static,
+    kind_of,
+    names,
+    nested,
+    parameter,
+    range_of,
+    register,
+    remade,
+    static,
+)
 from penalties._penalty.strengths import checked, checked_factor, is_number, times
 from penalties._penalty.text import shortest, shown
 from penalties._tree.selection import Selector, Where, selector, weights
@@ -33,23 +44,14 @@ class Order(enum.IntEnum):
     ALONE = 3
 
 
-class Average(NamedTuple):
-    """A running average of the gradient of one array, and the weight of the newest one in it.
-
-    It has gathered for about 1/weight steps.
-    """
-
-    gradient: Array
-    weight: Array
-
-
-@dataclass_transform(frozen_default=True, field_specifiers=(static, dataclasses.field))
+@dataclass_transform(frozen_default=True, field_specifiers=(static, parameter, nested, dataclasses.field))
 class Penalty(abc.ABC):
     """A penalty R: calling it on params is R(params); `.prox(params, step)` is its prox.
 
-    To write one, subclass and give the formulas for one array; strengths are plain fields, anything
-    else is `static`. Selection, dtypes, boxes, sums and validation are handled around it. The class
-    becomes an immutable dataclass and a pytree whose leaves are the strengths.
+    To write one, subclass and give the formulas for one array; strengths are plain fields, other numbers
+    `parameter`, anything else `static`. Selection, dtypes, boxes, sums and validation are handled around it.
+    The class becomes an immutable dataclass and a pytree whose leaves are its numbers. Most penalties are
+    functions of sizes: then subclass `SizePenalty`. One without a prox leaves out `prox_at`.
 
     >>> import jax.numpy as jnp
     >>> from penalties import Penalty
@@ -57,8 +59,6 @@ class Penalty(abc.ABC):
     ...     strength: float
     ...     def value_at(self, w):
     ...         return jnp.sum(self.strength * w**4)
-    ...     def prox_at(self, v, step):
-    ...         raise NotImplementedError("no closed form")
     >>> penalty = Quartic(0.5) + Quartic(0.1).on("a")
     >>> round(float(penalty({"a": jnp.array([1.0, 2.0]), "b": jnp.array([1.0])})), 4)
     10.7
@@ -66,6 +66,13 @@ class Penalty(abc.ABC):
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field]]
     order: ClassVar[Order] = Order.ALONE
+    kink: ClassVar[bool] = True  # whether it is not differentiable somewhere; at zero, of a SettlingPenalty
+    groups: ClassVar[Hashable] = None  # what tells apart groups with a common kink; None for single weights
+    name_in_config: ClassVar[str]
+    way_out: ClassVar[str] = (
+        "use `penalties.proximal(penalty, step_size)` at the end of a chain, or `add_penalty(penalty)` in "
+        "front of the optimizer"
+    )
 
     # NumPy scalars leave `np.float64(2) * penalty` to `__rmul__`.
     __array_ufunc__ = None
@@ -73,13 +80,22 @@ class Penalty(abc.ABC):
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(frozen=True, repr=False, eq=False)(cls)
+        cls.name_in_config = vars(cls).get("name_in_config", cls.__name__)
         if abc.ABC not in cls.__bases__:  # an abstract class has no fields yet
             register(cls)
             flax_states.register(cls)
 
     def __post_init__(self):
-        for name in strength_names(self):
-            object.__setattr__(self, name, checked(getattr(self, name), f"{type(self).__name__}.{name}"))
+        for field in dataclasses.fields(self):
+            name, value = f"{type(self).__name__}.{field.name}", getattr(self, field.name)
+            match kind_of(field):
+                case Kind.STATIC:
+                    check_static(value, name)
+                case Kind.NESTED:
+                    _check_nested(value, name)
+                case _:
+                    number = checked(value, name, range_of(self, field.name))
+                    object.__setattr__(self, field.name, number)
 
     # The formulas, for one array, in its accumulator's dtype.
 
@@ -87,9 +103,12 @@ class Penalty(abc.ABC):
     def value_at(self, w: Array) -> Array:
         """R(w) of one array of float32 (float64 for float64 leaves), as a scalar of its dtype."""
 
-    @abc.abstractmethod
     def prox_at(self, v: Array, step: Array) -> Array:
         """argmin_z step·R(z) + ½‖z − v‖² of one array; step is a scalar or broadcasts to v."""
+        raise TypeError(
+            f"{type(self).__name__} has no prox in closed form: use it in a loss, or "
+            "`add_penalty(penalty)` in front of the optimizer"
+        )
 
     # What users call, on whole trees.
 
@@ -130,7 +149,7 @@ class Penalty(abc.ABC):
         Returns:
             A tree like grads.
         """
-        check_settling(self)
+        settling.check_settling(self)
         return evaluation.subgradient(self, params, grads)
 
     def settle(self, params: T, moved: T, direction: T) -> T:
@@ -141,7 +160,7 @@ class Penalty(abc.ABC):
             moved: the weights after it.
             direction: what the optimizer was fed: `self.subgradient(params, grads)`.
         """
-        check_settling(self)
+        settling.check_settling(self)
         return evaluation.settle(self, params, moved, direction)
 
     def on(self, where: Where = weights, *, exclude: Where | None = None) -> "Penalty":
@@ -161,11 +180,11 @@ class Penalty(abc.ABC):
         """
         if where is weights and exclude is None:
             raise TypeError('expected a selection, such as `.on("**/kernel")` or `.on(exclude="**/bias")`')
-        return Selected(self, selector(where), None if exclude is None else selector(exclude))
+        return algebra.Selected(self, selector(where), None if exclude is None else selector(exclude))
 
     def __add__(self, other: "Penalty") -> "Penalty":
         if isinstance(other, Penalty):
-            return Sum((*_terms(self), *_terms(other)))
+            return algebra.Sum((*self.terms_of_sum(), *other.terms_of_sum()))
         return self if _is_zero(other) else NotImplemented
 
     def __radd__(self, other: Any) -> "Penalty":
@@ -186,10 +205,22 @@ class Penalty(abc.ABC):
         return self.scaled(checked_factor(1 / checked(divisor, "the divisor of a penalty")))
 
     def scaled(self, factor: Any) -> Self:
-        """factor·R. Here: every strength times the factor; override where R is not linear in them."""
-        return jax.tree.map(lambda strength: times(strength, factor), self)
+        """The penalty with every strength times the factor: factor·R, where R is linear in them."""
+        strengths = {
+            name: jax.tree.map(lambda strength: times(strength, factor), getattr(self, name))
+            for name in names(self, Kind.STRENGTH)
+        }
+        nested = {
+            name: jax.tree.map(lambda p: p.scaled(factor), getattr(self, name), is_leaf=is_penalty)
+            for name in names(self, Kind.NESTED)
+        }
+        return remade(self, **strengths, **nested)
 
-    def atoms(self) -> Iterator[tuple["Penalty", tuple["Selected", ...]]]:
+    def terms_of_sum(self) -> tuple["Penalty", ...]:
+        """The terms of which this is the sum: of itself alone, or those of a `Sum`."""
+        return (self,)
+
+    def atoms(self) -> Iterator[tuple["Penalty", tuple[Any, ...]]]:
         """The penalties this one is a sum of, each with the selections around it."""
         yield self, ()
 
@@ -203,7 +234,7 @@ class Penalty(abc.ABC):
         Raises:
             TypeError: a selection by a function or an nnx filter, which no dict can hold.
         """
-        return {"name": type(self).__name__} | {
+        return {"name": self.name_in_config} | {
             f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)
         }
 
@@ -231,148 +262,6 @@ class Penalty(abc.ABC):
         return f"{type(self).__name__}({text})"
 
 
-class SettlingPenalty(Penalty, abc.ABC):
-    """A penalty whose kinks are at zero weights or zero groups: `penalized` can train with it.
-
-    >>> import jax.numpy as jnp
-    >>> from penalties import SettlingPenalty
-    >>> class Absolute(SettlingPenalty):
-    ...     strength: float
-    ...     def value_at(self, w):
-    ...         return jnp.sum(self.strength * jnp.abs(w))
-    ...     def prox_at(self, v, step):
-    ...         return v - jnp.clip(v, -step * self.strength, step * self.strength)
-    ...     def subgradient_at(self, w, gradient, average):
-    ...         at_zero = average - jnp.clip(average, -self.strength, self.strength)
-    ...         return jnp.where(w == 0, at_zero, gradient + self.strength * jnp.sign(w))
-    ...     def settle_at(self, w, moved, direction, average):
-    ...         side = jnp.where(w == 0, -direction, w)
-    ...         return jnp.where(moved * jnp.sign(side) <= 0, 0.0, moved)
-    >>> penalty, w = Absolute(0.5), jnp.array([1.0, 0.0, 0.0])
-    >>> penalty.subgradient(w, jnp.array([-0.5, 0.25, 1.0])).tolist()
-    [0.0, 0.0, 0.5]
-    """
-
-    @abc.abstractmethod
-    def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
-        """The element of gradient + ∂R(w) of least norm; where w is at a kink, of average + ∂R(w)."""
-
-    @abc.abstractmethod
-    def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
-        """`moved`, with exact zeros where the step from w crossed a kink.
-
-        `direction` is what the optimizer was fed. `average` is of the gradient of the loss; without
-        one (None), only what crossed settles.
-        """
-
-
-class Sum(SettlingPenalty):
-    """The sum of several penalties: what `p + q` makes."""
-
-    terms: tuple[Penalty, ...]
-
-    def __post_init__(self):
-        pass  # the terms have checked their strengths
-
-    def atoms(self) -> Iterator[tuple[Penalty, tuple["Selected", ...]]]:
-        for term in self.terms:
-            yield from term.atoms()
-
-    def value_at(self, w: Array) -> Array:
-        return sum((term.value_at(w) for term in self.terms[1:]), self.terms[0].value_at(w))
-
-    def prox_at(self, v: Array, step: Array) -> Array:
-        for part in self._in_order():
-            v = part.prox_at(v, step)
-            if part.order == Order.QUADRATIC:
-                # prox_{t(R + q‖·‖²)}(v) = prox_{t'R}(v/(1 + 2tq)) with t' = t/(1 + 2tq), and the
-                # prox of a quadratic is that division.
-                step = part.prox_at(step, step)
-        return v
-
-    def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
-        for part in self._in_order():
-            gradient, average = (
-                part.subgradient_at(w, gradient, average),  # type: ignore[attr-defined]
-                part.subgradient_at(w, average, average),  # type: ignore[attr-defined]
-            )
-        return gradient
-
-    def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
-        for part in self._in_order():
-            moved = part.settle_at(w, moved, direction, average)  # type: ignore[attr-defined]
-            if average is not None:
-                gradient = average.gradient
-                gradient = part.subgradient_at(w, gradient, gradient)  # type: ignore[attr-defined]
-                average = average._replace(gradient=gradient)
-        return moved
-
-    def _in_order(self) -> list[Penalty]:
-        parts = sorted((part for term in self.terms for part in term.parts()), key=lambda p: p.order)
-        kinks = [part for part in parts if part.order > Order.QUADRATIC]
-        groups = [part for part in kinks if part.order == Order.GROUPWISE]
-        alone = any(part.order == Order.ALONE for part in kinks) and len(kinks) > 1
-        if alone or any(_kind(group) != _kind(groups[0]) for group in groups):
-            raise TypeError(
-                f"the sum {' + '.join(type(part).__name__ for part in parts)} on one leaf has no prox "
-                "and no rule for zeros in closed form: give each penalty leaves of its own with "
-                "`.on(...)`, or add one of them to the loss"
-            )
-        return parts
-
-    def __repr__(self) -> str:
-        return " + ".join(map(repr, self.terms))
-
-
-class Selected(SettlingPenalty):
-    """A penalty on chosen leaves: what `p.on(where, exclude=...)` makes."""
-
-    penalty: Penalty
-    where: Selector = static()
-    exclude: Selector | None = static()
-
-    def __post_init__(self):
-        pass  # the penalty has checked its strengths
-
-    def atoms(self) -> Iterator[tuple[Penalty, tuple["Selected", ...]]]:
-        for atom, selections in self.penalty.atoms():
-            yield atom, (*selections, self)
-
-    # Which leaves is decided by their paths; one array alone has none.
-
-    def value_at(self, w: Array) -> Array:
-        return self.penalty.value_at(w)
-
-    def prox_at(self, v: Array, step: Array) -> Array:
-        return self.penalty.prox_at(v, step)
-
-    def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
-        return self.penalty.subgradient_at(w, gradient, average)  # type: ignore[attr-defined]
-
-    def settle_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
-        return self.penalty.settle_at(w, moved, direction, average)  # type: ignore[attr-defined]
-
-    def __repr__(self) -> str:
-        inner = f"({self.penalty!r})" if isinstance(self.penalty, Sum) else repr(self.penalty)
-        return f"{inner}.on({self.selection()})"
-
-    def selection(self) -> str:
-        """The arguments of `.on`, as text."""
-        named = [] if self.where is weights else [repr(self.where)]
-        return ", ".join(named if self.exclude is None else [*named, f"exclude={self.exclude!r}"])
-
-
-def check_settling(penalty: Penalty) -> None:
-    """Raises TypeError, with a way out, if a term of the penalty has no rule for exact zeros."""
-    for atom, _ in penalty.atoms():
-        if not isinstance(atom, SettlingPenalty):
-            raise TypeError(
-                f"{type(atom).__name__} has no `subgradient_at` and `settle_at`, the rule by which exact "
-                "zeros are reached: use `penalties.proximal(penalty, step_size)` at the end of a chain, "
-                "or `add_penalty(penalty)` in front of the optimizer"
-            )
-
-
 def plain(value: Any) -> Any:
     """A field's value in plain Python: what `to_config` writes."""
     if isinstance(value, (Penalty, Selector)):
@@ -386,15 +275,24 @@ def plain(value: Any) -> Any:
     return value
 
 
+def is_penalty(x: Any) -> bool:
+    """Whether x is a Penalty."""
+    return isinstance(x, Penalty)
+
+
+def _check_nested(value: Any, name: str) -> None:
+    for penalty in value if isinstance(value, tuple) else (value,):
+        if not isinstance(penalty, Penalty):
+            raise TypeError(
+                f"{name} is {penalty!r} of type {type(penalty).__name__}: expected a Penalty such as L1(1e-4)"
+            )
+
+
 def _equal(one: Any, other: Any) -> bool:
     if one is other:
         return True
     # Not np.array_equal, which takes traced numbers, that cannot be compared, for different ones.
     return np.shape(one) == np.shape(other) and bool(np.all(np.asarray(one) == np.asarray(other)))
-
-
-def _kind(penalty: Penalty) -> tuple[Any, ...]:
-    return (type(penalty), *(getattr(penalty, name) for name in static_names(penalty)))
 
 
 def _refuse_schedule(factor: Any, penalty: Penalty) -> None:
@@ -406,9 +304,9 @@ def _refuse_schedule(factor: Any, penalty: Penalty) -> None:
         )
 
 
-def _terms(penalty: Penalty) -> tuple[Penalty, ...]:
-    return penalty.terms if isinstance(penalty, Sum) else (penalty,)
-
-
 def _is_zero(x: Any) -> bool:
     return isinstance(x, int) and not isinstance(x, bool) and x == 0
+
+
+# Last, for they are subclasses of Penalty.
+from penalties._penalty import algebra, settling  # noqa: E402

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import jax
-
-from penalties._penalty.fields import strength_names
+from penalties._penalty.fields import Kind, names, number_names, range_of, remade
 from penalties._penalty.strengths import PerLeaf, guarded
 from penalties._tree.joining import join_leaves
 from penalties._tree.opening import Opened
@@ -18,7 +15,8 @@ from penalties._tree.paths import Leaf, NotAnArray, is_inexact, leaves_with_path
 from penalties._tree.selection import nothing_selected
 
 if TYPE_CHECKING:
-    from penalties._penalty.base import Penalty, Selected
+    from penalties._penalty.algebra import Selected
+    from penalties._penalty.base import Penalty
 
 
 def bind(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Penalty | None]:
@@ -69,17 +67,18 @@ def _kind(leaf: Leaf) -> str:
     return f"of dtype {leaf.value.dtype}" + ("" if leaf.trainable else ", not trained")
 
 
-def _binder(atom: Penalty, leaves: Sequence[Leaf]):
-    names = strength_names(atom)
-    # Guarded once and not leaf by leaf: a thousand leaves are traced faster.
-    strengths = [
-        PerLeaf(guarded(getattr(atom, name)), f"{type(atom).__name__}.{name}", leaves) for name in names
-    ]
-    # Rebuilt as a pytree: the strengths are checked already, and are traced.
-    _, treedef = jax.tree.flatten(dataclasses.replace(atom, **dict.fromkeys(names, 0.0)))
+def _binder(penalty: Penalty, leaves: Sequence[Leaf]) -> Callable[[Leaf], Penalty]:
+    """From a leaf to the penalty with the numbers that are for it."""
+    bound: dict[str, Any] = {}
+    for name in number_names(penalty):
+        # Guarded once and not leaf by leaf: a thousand leaves are traced faster.
+        value = guarded(getattr(penalty, name), range_of(penalty, name))
+        bound[name] = PerLeaf(value, f"{type(penalty).__name__}.{name}", leaves).at
+    for name in names(penalty, Kind.NESTED):
+        bound[name] = _binder(getattr(penalty, name), leaves)
 
     def at(leaf: Leaf) -> Penalty:
-        return jax.tree.unflatten(treedef, [strength.at(leaf) for strength in strengths])
+        return remade(penalty, **{name: part(leaf) for name, part in bound.items()})
 
     return at
 

@@ -7,8 +7,12 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from penalties._penalty.base import Penalty, Selected
+from penalties._penalty.algebra import Selected, SettlingSelected, SettlingSum
+from penalties._penalty.base import Penalty
 from penalties._tree.selection import selector_from_config
+
+# Made by Sum and Selected, of penalties with a rule for zeros.
+CHOSEN = (SettlingSum, SettlingSelected)
 
 
 def from_config(config: Mapping[str, Any]) -> Penalty:
@@ -26,7 +30,7 @@ def from_config(config: Mapping[str, Any]) -> Penalty:
     >>> from_config({"name": "ElasticNet", "l1": 0.1, "l2": 0.01})
     ElasticNet(l1=0.1, l2=0.01)
     """
-    known = {cls.__name__: cls for cls in _concrete(Penalty)}
+    known = {cls.name_in_config: cls for cls in _concrete(Penalty) if cls not in CHOSEN}
     if not isinstance(config, Mapping) or config.get("name") not in known:
         raise ValueError(
             f'no penalty is described by {config!r}: expected a dict whose "name" is one of {sorted(known)}'

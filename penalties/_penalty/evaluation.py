@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from penalties._numerics import sum_scalars, widen
+from penalties._penalty import rule
 from penalties._penalty.binding import bind, bind_joined
 from penalties._penalty.strengths import PerLeaf, as_jax_leaf, guarded
 from penalties._tree.joining import join_leaves
@@ -68,17 +69,6 @@ def _prox_at(penalty: Penalty, w: Array, step: Array) -> Array:
     return new.astype(w.dtype)
 
 
-@jax.jit
-def _subgradient_at(penalty: Any, w: Array, gradient: Array) -> Array:
-    wide = widen(gradient)
-    return penalty.subgradient_at(widen(w), wide, wide).astype(gradient.dtype)
-
-
-@jax.jit
-def _settle_at(penalty: Any, w: Array, moved: Array, direction: Array) -> Array:
-    return penalty.settle_at(widen(w), widen(moved), widen(direction), None).astype(moved.dtype)
-
-
 def leaf_values(penalty: Penalty, leaves: Sequence[Leaf]) -> dict[int, Array]:
     """R of each leaf that is penalized, by the leaf's position; to be called inside jit."""
     return {
@@ -107,7 +97,7 @@ def _prox(penalty: Penalty, tree: Any, step: Any) -> dict[int, Array]:
 @jax.jit
 def _subgradient(penalty: Penalty, params: Any, grads: Any) -> dict[int, Array]:
     return {
-        i: _subgradient_at(p, leaf.value, gradient.value)
+        i: rule.direction(p, leaf.value, gradient.value, gradient.value)
         for i, (p, leaf, gradient) in enumerate(bind_joined(penalty, params, grads, "grads"))
         if p is not None
     }
@@ -117,7 +107,7 @@ def _subgradient(penalty: Penalty, params: Any, grads: Any) -> dict[int, Array]:
 def _settle(penalty: Penalty, params: Any, moved: Any, direction: Any) -> dict[int, Array]:
     directions = {new.path: leaf.value for leaf, new in join_leaves(direction, moved, "moved", "direction")}
     return {
-        i: _settle_at(p, leaf.value, new.value, directions[leaf.path])
+        i: rule.settled(p, leaf.value, new.value, directions[leaf.path], None)
         for i, (p, leaf, new) in enumerate(bind_joined(penalty, params, moved, "moved"))
         if p is not None
     }

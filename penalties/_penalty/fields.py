@@ -1,40 +1,132 @@
-"""The fields of a penalty: strengths, which are a pytree's leaves, and static ones, which are not."""
+"""The fields of a penalty: strengths and parameters, which are a pytree's leaves, and static ones.
+
+=============== ================================= ============================ ========================
+field           traced, vmapped, differentiated   scaled by `2 * penalty`      examples
+=============== ================================= ============================ ========================
+a plain one     yes                               yes                          a strength λ
+`parameter()`   yes                               no                           MCP's γ, Huber's δ
+`static()`      no; hashable                      no                           an axis, a shape
+`nested()`      as its own fields are             as its own fields are        the terms of a sum
+=============== ================================= ============================ ========================
+"""
 
 import dataclasses
-from typing import Any
+import enum
+from collections.abc import Hashable, Iterable
+from typing import Any, Literal, TypeVar
 
 import jax
+import numpy as np
+from jax.core import Tracer
 
-from penalties._penalty.strengths import as_jax_leaf
+from penalties._penalty.strengths import NOT_NEGATIVE, Range, as_jax_leaf
+
+P = TypeVar("P")
+
+
+class Kind(enum.Enum):
+    """What a field of a penalty is."""
+
+    STRENGTH = enum.auto()
+    PARAMETER = enum.auto()
+    STATIC = enum.auto()
+    NESTED = enum.auto()
 
 
 def static(default: Any = dataclasses.MISSING) -> Any:
-    """A field of a penalty that is no strength (an axis, a shape): neither traced nor scaled."""
-    return dataclasses.field(default=default, metadata={"static": True})
+    """A field of a penalty that is no number to train with (an axis, a shape): hashable, and not traced.
+
+    Arrays and traced values are refused when the penalty is made.
+    """
+    return dataclasses.field(default=default, metadata={"kind": Kind.STATIC})
 
 
-def strength_names(penalty: Any) -> tuple[str, ...]:
-    """The names of the fields of a penalty, or of its class, that are strengths."""
-    return tuple(f.name for f in dataclasses.fields(penalty) if not f.metadata.get("static"))
+def parameter(
+    default: Any = dataclasses.MISSING,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    kw_only: Literal[True] = True,
+) -> Any:
+    """A number that shapes a penalty and is not its strength, given by keyword.
+
+    It is traced, vmapped and differentiated as a strength is, and not scaled: `2 * MCP(0.3, gamma=4)`
+    has γ = 4. Concrete numbers out of range are a ValueError; traced ones make the result NaN.
+
+    Args:
+        default: its default; without one it must be given.
+        above: it must be more than this.
+        at_least: it must be this or more.
+        kw_only: tells type checkers that it is given by keyword.
+    """
+    metadata = {"kind": Kind.PARAMETER, "range": Range(above, at_least)}
+    return dataclasses.field(default=default, kw_only=kw_only, metadata=metadata)
 
 
-def static_names(penalty: Any) -> tuple[str, ...]:
-    """The names of the fields of a penalty, or of its class, that are no strengths."""
-    return tuple(f.name for f in dataclasses.fields(penalty) if f.metadata.get("static"))
+def nested(default: Any = dataclasses.MISSING) -> Any:
+    """A field that holds a penalty, or a tuple of penalties."""
+    return dataclasses.field(default=default, metadata={"kind": Kind.NESTED})
+
+
+def kind_of(field: dataclasses.Field) -> Kind:
+    """What this field is."""
+    return field.metadata.get("kind", Kind.STRENGTH)
+
+
+def names(penalty: Any, *kinds: Kind) -> tuple[str, ...]:
+    """The names of the fields of these kinds, of a penalty or of its class."""
+    return tuple(f.name for f in dataclasses.fields(penalty) if kind_of(f) in kinds)
+
+
+def number_names(penalty: Any) -> tuple[str, ...]:
+    """The names of the fields that hold numbers: strengths and parameters."""
+    return names(penalty, Kind.STRENGTH, Kind.PARAMETER)
+
+
+def range_of(penalty: Any, name: str) -> Range:
+    """What the number in this field may be."""
+    field = next(f for f in dataclasses.fields(penalty) if f.name == name)
+    return field.metadata.get("range", NOT_NEGATIVE)
+
+
+def remade(penalty: P, /, **values: Any) -> P:
+    """The penalty with other values in these fields, unchecked: they may be traced or placeholders."""
+    new = object.__new__(type(penalty))
+    for field in dataclasses.fields(penalty):  # type: ignore[arg-type]
+        value = values[field.name] if field.name in values else getattr(penalty, field.name)
+        object.__setattr__(new, field.name, value)
+    return new
+
+
+def check_static(value: Any, name: str) -> None:
+    """Raises TypeError for what cannot be a static field."""
+    if isinstance(value, (jax.Array, np.ndarray, Tracer)):
+        what = "a traced value" if isinstance(value, Tracer) else "an array"
+        raise TypeError(
+            f"{name} is {what} of shape {value.shape}: it is a static field, which is compared and hashed "
+            "when functions are compiled; give a Python number, a string or a tuple"
+        )
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(
+            f"{name} is {value!r} of type {type(value).__name__}: expected something hashable, such as a "
+            "tuple"
+        ) from None
 
 
 def register(cls: type) -> None:
-    """Makes a class of penalties a pytree whose leaves are the strengths."""
-    leaves, statics = strength_names(cls), static_names(cls)
+    """Makes a class of penalties a pytree whose leaves are its numbers."""
+    leaves, statics = names(cls, Kind.STRENGTH, Kind.PARAMETER, Kind.NESTED), names(cls, Kind.STATIC)
 
-    def flatten(self):
+    def flatten(self: Any) -> tuple[tuple[Any, ...], tuple[Hashable, ...]]:
         return tuple(_leaves(getattr(self, n)) for n in leaves), tuple(getattr(self, n) for n in statics)
 
-    def flatten_with_keys(self):
+    def flatten_with_keys(self: Any) -> tuple[tuple[Any, ...], tuple[Hashable, ...]]:
         children, aux = flatten(self)
         return tuple(zip(map(jax.tree_util.GetAttrKey, leaves), children, strict=True)), aux
 
-    def unflatten(aux, children):
+    def unflatten(aux: tuple[Hashable, ...], children: Iterable[Any]) -> Any:
         # Not through __init__: the leaves may be tracers, gradients, specs or placeholders.
         self = object.__new__(cls)
         for name, value in zip((*leaves, *statics), (*children, *aux), strict=True):

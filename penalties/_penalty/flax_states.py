@@ -10,9 +10,10 @@ from typing import Any
 
 import jax
 
-from penalties._penalty.fields import static_names, strength_names
+from penalties._penalty.fields import Kind, names, remade
 from penalties._tree.selection import Selector
 
+_READ = (Kind.STRENGTH, Kind.PARAMETER, Kind.NESTED)
 _unregistered: list[type] = []
 
 
@@ -39,9 +40,9 @@ def register_all() -> None:
 def _to_state(penalty: Any) -> dict[str, Any]:
     from flax.serialization import to_state_dict
 
-    statics = {name: to_state_dict(_plain(getattr(penalty, name))) for name in static_names(penalty)}
-    strengths = {name: to_state_dict(getattr(penalty, name)) for name in strength_names(penalty)}
-    return {"name": type(penalty).__name__} | statics | strengths
+    statics = {name: to_state_dict(_plain(getattr(penalty, name))) for name in names(penalty, Kind.STATIC)}
+    numbers = {name: to_state_dict(getattr(penalty, name)) for name in names(penalty, *_READ)}
+    return {"name": penalty.name_in_config} | statics | numbers
 
 
 def _from_state(target: Any, state: dict[str, Any]) -> Any:
@@ -52,18 +53,16 @@ def _from_state(target: Any, state: dict[str, Any]) -> Any:
             f"the checkpoint has {state} at {current_path()!r}, and the target is {target!r}: build the "
             "penalty as it was built when the checkpoint was written; only the numbers may differ"
         )
-    restored = object.__new__(type(target))  # as from a pytree: strengths stay the arrays they are
-    for name in static_names(target):
-        object.__setattr__(restored, name, getattr(target, name))
-    for name in strength_names(target):
-        object.__setattr__(restored, name, from_state_dict(getattr(target, name), state[name], name=name))
-    return restored
+    return remade(  # unchecked, as from a pytree: strengths stay the arrays they are
+        target,
+        **{n: from_state_dict(getattr(target, n), state[n], name=n) for n in names(target, *_READ)},
+    )
 
 
 def _shape_of(state: dict[str, Any], penalty: Any) -> dict[str, Any]:
     """What a checkpoint and its target must have in common: all but the numbers."""
-    names = strength_names(penalty)
-    return {name: jax.tree.structure(x) if name in names else x for name, x in state.items()}
+    read = names(penalty, *_READ)
+    return {name: jax.tree.structure(x) if name in read else x for name, x in state.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,56 +19,84 @@ Strength = Any
 """A number ≥ 0; an array that broadcasts to the leaf; or a tree of these, one for each leaf."""
 
 
-def checked(value: Strength, name: str) -> Strength:
+class Range(NamedTuple):
+    """What a number may be: finite, more than `above`, and `at_least` so much."""
+
+    above: float | None = None
+    at_least: float | None = None
+
+    def holds(self, x: Any) -> Any:
+        """Whether x is within it, entry by entry; False for NaN and inf."""
+        inside = abs(x) < math.inf
+        if self.above is not None:
+            inside = inside & (x > self.above)
+        if self.at_least is not None:
+            inside = inside & (x >= self.at_least)
+        return inside
+
+    def __str__(self) -> str:
+        above = "" if self.above is None else f" > {self.above:g}"
+        return above + ("" if self.at_least is None else f" ≥ {self.at_least:g}")
+
+
+NOT_NEGATIVE = Range(at_least=0)
+
+
+def checked(value: Strength, name: str, allowed: Range = NOT_NEGATIVE) -> Strength:
     """`value` with its scalars as Python floats, or the error that says what is wrong with it.
 
     Raises:
         TypeError: for bool, None, str and anything else that is not a number.
-        ValueError: for concrete numbers that are negative, NaN or infinite. Traced ones cannot be
+        ValueError: for concrete numbers that are out of range, NaN or infinite. Traced ones cannot be
             seen here: they make the result NaN.
     """
     entries, treedef = jax.tree_util.tree_flatten_with_path(value, is_leaf=lambda x: x is None)
     if not entries:
-        raise TypeError(f"{name} is the empty tree {value!r}: expected a number ≥ 0")
+        raise TypeError(f"{name} is the empty tree {value!r}: expected a number{allowed}")
     names = [f"{name}[{join(path)!r}]" if path else name for path, _ in entries]
-    return treedef.unflatten([_checked_leaf(x, n) for (_, x), n in zip(entries, names, strict=True)])
+    return treedef.unflatten([_checked_leaf(x, n, allowed) for (_, x), n in zip(entries, names, strict=True)])
 
 
-def _checked_leaf(x: Any, name: str) -> Any:
+def _checked_leaf(x: Any, name: str, allowed: Range) -> Any:
     if isinstance(x, Tracer):
         if not jnp.issubdtype(x.dtype, jnp.floating) and not jnp.issubdtype(x.dtype, jnp.integer):
-            raise TypeError(f"{name} is a traced {x.dtype}: expected a real number ≥ 0")
+            raise TypeError(f"{name} is a traced {x.dtype}: expected a real number{allowed}")
         return x
     if callable(x):
         raise TypeError(
-            f"{name} is the function {getattr(x, '__name__', x)!r}: expected a number ≥ 0. Of a schedule "
-            "make a function that returns a penalty, such as `lambda step: schedule(step) * L1(1.0)`, and "
-            "give it to `penalized`, `add_penalty` or `proximal`"
+            f"{name} is the function {getattr(x, '__name__', x)!r}: expected a number{allowed}. Of a "
+            "schedule make a function that returns a penalty, such as `lambda step: schedule(step) * "
+            "L1(1.0)`, and give it to `penalized`, `add_penalty` or `proximal`"
         )
     if isinstance(x, (bool, np.bool_)) or not isinstance(x, (int, float, np.generic, np.ndarray, jax.Array)):
         raise TypeError(
-            f"{name} is {x!r} of type {type(x).__name__}: expected a number ≥ 0, an array that "
-            "broadcasts to the leaf, or a tree of these"
+            f"{name} is {x!r} of type {type(x).__name__}: expected a number{allowed}, an array "
+            "that broadcasts to the leaf, or a tree of these"
         )
     if isinstance(x, (int, float)):
-        return _checked_number(float(x), name)
+        return _checked_number(float(x), name, allowed)
     if not (jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer)):
-        raise TypeError(f"{name} has dtype {x.dtype}: expected a real number ≥ 0")
+        raise TypeError(f"{name} has dtype {x.dtype}: expected a real number{allowed}")
     if x.ndim == 0:
         # The shortest decimal that is this number in its own dtype: 0.1, not 0.10000000149.
         number = float(x)
-        return _checked_number(number if x.dtype == np.float64 else shortest(np.float32(number)).item(), name)
+        number = number if x.dtype == np.float64 else shortest(np.float32(number)).item()
+        return _checked_number(number, name, allowed)
     # Never through NumPy: the array may be spread over processes.
     with jax.ensure_compile_time_eval():
-        wrong = bool(jnp.any(~(jnp.isfinite(x) & (x >= 0))))
+        wrong = not bool(jnp.all(allowed.holds(x)))
     if wrong:
-        raise ValueError(f"{name} has entries that are negative, NaN or infinite: all must be ≥ 0 and finite")
+        raise ValueError(
+            f"{name} has entries that are negative, NaN or infinite: all must be ≥ 0 and finite"
+            if allowed == NOT_NEGATIVE
+            else f"{name} has entries out of range: all must be finite and{allowed}"
+        )
     return x
 
 
-def _checked_number(x: float, name: str) -> float:
-    if not (x >= 0 and math.isfinite(x)):
-        raise ValueError(f"{name} is {x}: expected a finite number ≥ 0")
+def _checked_number(x: float, name: str, allowed: Range) -> float:
+    if not allowed.holds(x):
+        raise ValueError(f"{name} is {x}: expected a finite number{allowed}")
     return x
 
 
@@ -90,13 +118,13 @@ def as_jax_leaf(x: Any) -> Any:
     return x
 
 
-def guarded(value: Strength) -> Strength:
+def guarded(value: Strength, allowed: Range = NOT_NEGATIVE) -> Strength:
     """Traced strengths with NaN in place of what `checked` would have refused."""
 
     def guard(x):
         x = jnp.asarray(x)
         x = x.astype(accumulator(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32)
-        return jnp.where((x >= 0) & (x < jnp.inf), x, jnp.full_like(x, jnp.nan))
+        return jnp.where(allowed.holds(x), x, jnp.full_like(x, jnp.nan))
 
     return jax.tree.map(guard, value)
 

@@ -11,8 +11,9 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from penalties._numerics import accumulator
-from penalties._penalty.base import Order, Penalty, check_settling
+from penalties._penalty.base import Penalty
 from penalties._penalty.binding import bind
+from penalties._penalty.settling import SettlingPenalty, check_settling
 from penalties._training import settling
 from penalties._training.scheduled import (
     ScheduledPenalty,
@@ -202,7 +203,7 @@ def penalized(
         def settle(bound, leaf, update):
             direction = directions_at[leaf.path]
             average = averages.at(leaf.path, bound, direction)
-            return settling.settled(bound, leaf.value, update.value, direction, average, weight)
+            return settling.settled_update(bound, leaf.value, update.value, direction, average, weight)
 
         def settled(steps):
             return map_bound(settle, current, params, steps)
@@ -237,19 +238,15 @@ class _Averages(NamedTuple):
     tree: Any
     by_path: dict[str, Array]
 
-    def at(self, path: str, penalty: Penalty, otherwise: Array) -> Array:
+    def at(self, path: str, penalty: SettlingPenalty, otherwise: Array) -> Array:
         """The average of this leaf; a leaf without kinks has none and needs none."""
-        if path not in self.by_path and _has_kink(penalty):
+        if path not in self.by_path and penalty.kink:
             raise ValueError(
                 f"the state has no average for the leaf {path!r}, on which there is {type(penalty).__name__} "
                 "now: the selection, or the params, are not those of `init`; make a new state by "
                 "`init(params)`"
             )
         return self.by_path.get(path, otherwise)
-
-
-def _has_kink(penalty: Penalty) -> bool:
-    return any(atom.order != Order.QUADRATIC for atom, _ in penalty.atoms())
 
 
 def _averaged(average: Any, gradients: Any, weight: Array, count: Array) -> _Averages:
@@ -269,7 +266,7 @@ def _zero_average(penalty: Penalty, params: Any, dtype: DTypeLike | None) -> Any
     leaves = leaves_with_paths(opened.tree)
     averages: dict[int, Any] = {i: optax.MaskedNode() for i in range(len(leaves))}
     for i, (bound, leaf) in enumerate(zip(bind(penalty, leaves), leaves, strict=True)):
-        if bound is not None and _has_kink(bound):
+        if bound is not None and bound.kink:
             complex_ = jnp.issubdtype(leaf.value.dtype, jnp.complexfloating)
             # Of a `jax.ShapeDtypeStruct` zeros, too, as the states of optax's own optimizers are.
             averages[i] = jnp.zeros_like(

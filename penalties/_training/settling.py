@@ -1,7 +1,4 @@
-"""How exact zeros are reached, for one array: the average, the direction, the settled step.
-
-The same three functions serve the optax transform and the Keras optimizer.
-"""
+"""The average gradient that decides at zero, and the settled step, for one array."""
 
 from typing import Any
 
@@ -10,9 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from penalties._numerics import widen, wider
-from penalties._penalty.base import Average
+from penalties._numerics import like, widen, wider
+from penalties._penalty import rule
+from penalties._penalty.rule import Average, direction
 from penalties._penalty.strengths import is_number
+
+__all__ = ["average_weight", "averaged", "check_average", "direction", "settled_update", "settled_weights"]
 
 
 @jax.jit
@@ -25,7 +25,7 @@ def averaged(average: Array, gradient: Array, weight: Array, count: Array) -> Ar
     number of the step.
     """
     wide, gradient = widen(average), widen(gradient)
-    moved = wide + weight.astype(wide.real.dtype) * (gradient - wide)
+    moved = wide + like(weight.astype(wide.real.dtype), wide) * (gradient - wide)
     moved = jnp.where(jnp.isfinite(moved), moved, wide)
     if average.dtype == jnp.bfloat16:
         return _dithered(moved, count)
@@ -50,38 +50,27 @@ def _dithered(x: Array, count: Array) -> Array:
 
 
 @jax.jit
-def direction(penalty: Any, w: Array, gradient: Array, average: Array) -> Array:
-    """What the optimizer is fed: the least-norm subgradient of loss + penalty.
-
-    Where w is at a kink the average speaks for the gradient. A gradient that is not finite passes
-    as it is, so that `optax.apply_if_finite` inside sees it.
-    """
-    wide = widen(gradient)
-    least = penalty.subgradient_at(widen(w), wide, widen(average))
-    return jnp.where(jnp.isfinite(wide), least, wide).astype(gradient.dtype)
-
-
-@jax.jit
-def settled(penalty: Any, w: Array, update: Array, direction: Array, average: Array, weight: Array) -> Array:
+def settled_update(
+    penalty: Any, w: Array, update: Array, direction: Array, average: Array, weight: Array
+) -> Array:
     """The update, or exactly −w where the step w + update crossed a kink.
 
     In the wider of the dtypes of w and update: −w must be exact for w + (−w) to be 0.
     """
+    dtype = wider(w, update)
+    if not penalty.kink:
+        return update.astype(dtype)
     wide = widen(w)
     moved = wide + widen(update).astype(wide.dtype)
-    new = settled_weights(penalty, w, moved, direction, average, weight)
-    dtype = wider(w, update)
-    return jnp.where(new == moved, update.astype(dtype), (new - wide).astype(dtype))
+    becomes_zero = rule.settles(penalty, w, moved, direction, Average(average, weight))
+    return jnp.where(becomes_zero, (0 - wide).astype(dtype), update.astype(dtype))
 
 
-@jax.jit
 def settled_weights(
     penalty: Any, w: Array, moved: Array, direction: Array, average: Array, weight: Array
 ) -> Array:
     """`moved`, or exactly 0 where the step from w crossed a kink."""
-    seen = Average(widen(average), weight.astype(widen(w).real.dtype))
-    new = penalty.settle_at(widen(w), widen(moved), widen(direction), seen)
-    return new.astype(moved.dtype)
+    return rule.settled(penalty, w, moved, direction, Average(average, weight))
 
 
 def check_average(decay: Any, dtype: Any) -> None:

@@ -9,7 +9,8 @@ from jax import Array
 
 import penalties
 from penalties._numerics import accumulator, widen
-from penalties._penalty.base import Penalty, check_settling
+from penalties._penalty.base import Penalty
+from penalties._penalty.settling import check_settling
 from penalties._training import settling
 from penalties.keras import _internals, _weights
 from penalties.keras._backend import require_jax

@@ -33,9 +33,7 @@ def train(optimizer, steps=4):
 
 ADAM = optax.chain(optax.scale_by_adam(), optax.scale_by_learning_rate(0.1))
 WRONG = {
-    "a rate after it": lambda watched: optax.chain(
-        watched(optax.scale_by_adam()), optax.scale(-0.1)
-    ),
+    "a rate after it": lambda watched: optax.chain(watched(optax.scale_by_adam()), optax.scale(-0.1)),
     "a scale after it": lambda watched: optax.chain(watched(optax.adam(1.0)), optax.scale(0.01)),
     "noise after it": lambda watched: optax.chain(watched(optax.sgd(0.1)), optax.add_noise(1e-3, 0.5, 0)),
 }

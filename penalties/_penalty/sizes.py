@@ -1,0 +1,104 @@
+"""SizePenalty: penalties that are a function of sizes r ≥ 0, and what that means for single weights."""
+
+import abc
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.custom_derivatives import SymbolicZero
+
+from penalties._numerics import like, modulus, ratio
+from penalties._penalty.rule import Average
+from penalties._penalty.settling import SettlingPenalty
+
+
+class SizePenalty(SettlingPenalty, abc.ABC):
+    """R(w) = Σ φ(|w|), given by three formulas on sizes r ≥ 0; φ(0) = 0, and φ does not fall.
+
+    Signs, the phases of complex weights, zeros, NaN and dtypes are handled here, once. `GroupLasso` and
+    `Grouped(penalty, axis)` apply the same formulas to the root mean square of whole groups.
+
+    A penalty whose slope at 0 is 0 has no kink: it sets `kink = False`.
+
+    >>> import jax.numpy as jnp
+    >>> from penalties import SizePenalty
+    >>> class SquareRootOfOnePlusSquare(SizePenalty):
+    ...     strength: float
+    ...     kink = False
+    ...     def value_of(self, r):
+    ...         return self.strength * (jnp.sqrt(1 + r**2) - 1)
+    ...     def slope_of(self, r):
+    ...         return self.strength * r / jnp.sqrt(1 + r**2)
+    >>> round(float(SquareRootOfOnePlusSquare(0.5)(jnp.array([0.0, -1.0]))), 4)
+    0.2071
+    """
+
+    @abc.abstractmethod
+    def value_of(self, r: Array) -> Array:
+        """φ(r), entry by entry."""
+
+    @abc.abstractmethod
+    def slope_of(self, r: Array) -> Array:
+        """φ′(r), at 0 the limit from the right; it may be smaller than r if it does not depend on it."""
+
+    def prox_of(self, r: Array, step: Array) -> Array:
+        """argmin_{z ≥ 0} step·φ(z) + ½(z − r)², of all minima the global one."""
+        return super().prox_at(r, step)  # raises
+
+    def half_width(self, w: Array) -> Array:
+        """φ′(0): of the kink."""
+        return self.slope_of(jnp.zeros((), w.real.dtype))
+
+    def value_at(self, w: Array) -> Array:
+        return total(w, self)
+
+    def prox_at(self, v: Array, step: Array) -> Array:
+        size = jnp.abs(v)
+        if jnp.iscomplexobj(v):
+            return v * like(ratio(self.prox_of(size, step), size), v)
+        return jnp.sign(v) * self.prox_of(size, step)
+
+    def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
+        smooth = gradient + like(self.slope_of(jnp.abs(w)), w) * jnp.sign(w)
+        if not self.kink:
+            return smooth
+        half_width = self.half_width(w)
+        return jnp.where((w == 0) & (half_width > 0), soft_threshold(average, half_width), smooth)
+
+    def settles_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
+        half_width = self.half_width(w)
+        # At zero the average has decided the direction alone: asked here, the gradient is not read again.
+        subgradient = direction if average is None else soft_threshold(average.gradient, half_width)
+        side = jnp.sign(jnp.where(w == 0, -subgradient, w))
+        # ≤ and not "not >": NaN is kept, not taken for a crossing.
+        return (jnp.real(moved * jnp.conj(side)) <= 0) & (half_width > 0)
+
+
+@jax.custom_jvp
+def total(w: Array, phi: SizePenalty) -> Array:
+    """Σ φ(|w|), with the derivative φ′(|w|)·sign(w): 0 at 0; value and gradient share no array."""
+    return jnp.sum(phi.value_of(jnp.abs(w)))
+
+
+def _total_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+    (w, phi), (dw, dphi) = primals, tangents
+    value, tangent = total(w, phi), jnp.zeros((), w.real.dtype)
+    if not isinstance(dw, SymbolicZero):
+        slope = like(phi.slope_of(modulus(w)), w) * jnp.sign(w)
+        tangent += jnp.sum(jnp.real(jnp.conj(slope) * dw))
+    if not all(isinstance(d, SymbolicZero) for d in jax.tree.leaves(dphi)):
+        dphi = jax.tree.map(lambda d: d.instantiate() if isinstance(d, SymbolicZero) else d, dphi)
+        tangent += jax.jvp(lambda phi: jnp.sum(phi.value_of(jnp.abs(w))), (phi,), (dphi,))[1]
+    return value, tangent
+
+
+total.defjvp(_total_jvp, symbolic_zeros=True)
+
+
+def soft_threshold(x: Array, threshold: Array) -> Array:
+    """sign(x)·max(|x| − threshold, 0); NaN stays NaN."""
+    if jnp.iscomplexobj(x):
+        size = jnp.abs(x)
+        return x * like(ratio(size - jnp.minimum(size, threshold), size), x)
+    return x - jnp.clip(x, -threshold, threshold)
