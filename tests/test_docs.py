@@ -26,8 +26,8 @@ MODULES += ["penalties.keras"] + [
 ]
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def blocks(language, text=README):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -54,6 +54,16 @@ def test_each_block_of_the_readme_runs_by_itself(code):
     else:
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             exec(code, {"__name__": "readme"})
+
+
+GUIDES = sorted((Path(__file__).parent.parent / "docs" / "guides").glob("*.md"))
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=[guide.stem for guide in GUIDES])
+def test_each_block_of_a_guide_runs_by_itself(guide):
+    for code in blocks("python", guide.read_text(encoding="utf-8")):
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            exec(code, {"__name__": guide.stem})
 
 
 def test_the_blocks_of_the_readme_run_one_after_the_other():

@@ -163,6 +163,10 @@ class GroupLasso(GroupPenalty):
 
     A leaf without axes is one group. The gradient at a zero group is 0.
 
+    On one layer of a ReLU network alone it has no minimum: the group shrinks, the next layer grows by as
+    much, and the network stays the same. Give the next layer an L2:
+    `GroupLasso(1e-2).on("first/kernel") + L2(1e-2).on("next/kernel")`.
+
     >>> import jax.numpy as jnp
     >>> from penalties import GroupLasso
     >>> penalty = GroupLasso(1.0)
