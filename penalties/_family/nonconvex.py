@@ -28,8 +28,8 @@ class MCP(SizePenalty):
     >>> penalty = MCP(1.0, gamma=3.0)
     >>> float(penalty(jnp.array([1.5, -9.0])))
     2.625
-    >>> penalty.prox(jnp.array([0.5, 2.0, -9.0]), step=1.0).tolist()
-    [0.0, 1.5, -9.0]
+    >>> print(penalty.prox(jnp.array([0.5, 2.0, -9.0]), step=1.0))
+    [ 0.   1.5 -9. ]
 
     Source: Zhang, Nearly unbiased variable selection under minimax concave penalty, Ann. Statist. 38 (2010).
     """
@@ -70,8 +70,8 @@ class LogSum(SizePenalty):
     >>> penalty = LogSum(1.0, epsilon=1.0)
     >>> round(float(penalty(jnp.array([0.0, -1.0]))), 4)
     0.6931
-    >>> penalty.prox(jnp.array([0.5, -3.0]), step=1.0).round(4).tolist()
-    [0.0, -2.732...]
+    >>> print(penalty.prox(jnp.array([0.5, -3.0]), step=1.0).round(3))
+    [ 0.    -2.732]
 
     Source: Candès, Wakin and Boyd, Enhancing sparsity by reweighted ℓ1 minimization, J. Fourier Anal. Appl.
     14 (2008); the prox is Gong et al., A general iterative shrinkage and thresholding algorithm, ICML 2013.

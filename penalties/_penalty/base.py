@@ -23,7 +23,7 @@ from penalties._penalty.fields import (
     remade,
     static,
 )
-from penalties._penalty.strengths import checked, checked_factor, is_number, times
+from penalties._penalty.strengths import as_jax_leaf, checked, checked_factor, is_number, times
 from penalties._penalty.text import shortest, shown
 from penalties._tree.selection import Selector, Where, selector, weights
 
@@ -36,6 +36,10 @@ class Order(enum.IntEnum):
     The prox of a sum is the proxes one after another, in this order, where the mathematics allows
     it: anything after a quadratic, and a group norm after the absolute value (Yu, On decomposing
     the proximal map, NeurIPS 2013, theorem 4 and proposition 3).
+
+    >>> from penalties import L1, L2, GroupLasso
+    >>> [penalty.order.name for penalty in (L2(1.0), L1(1.0), GroupLasso(1.0))]
+    ['QUADRATIC', 'ABSOLUTE', 'GROUPWISE']
     """
 
     QUADRATIC = 0
@@ -207,7 +211,7 @@ class Penalty(abc.ABC):
     def scaled(self, factor: Any) -> Self:
         """The penalty with every strength times the factor: factor·R, where R is linear in them."""
         strengths = {
-            name: jax.tree.map(lambda strength: times(strength, factor), getattr(self, name))
+            name: jax.tree.map(lambda strength: times(as_jax_leaf(strength), factor), getattr(self, name))
             for name in names(self, Kind.STRENGTH)
         }
         nested = {

@@ -15,7 +15,7 @@ from penalties._penalty.binding import bind, bind_joined
 from penalties._penalty.strengths import PerLeaf, as_jax_leaf, guarded
 from penalties._tree.joining import join_leaves
 from penalties._tree.opening import Opened
-from penalties._tree.paths import Leaf, leaves_with_paths
+from penalties._tree.paths import Leaf, at_leaf, leaves_with_paths
 
 if TYPE_CHECKING:
     from penalties._penalty.base import Penalty
@@ -72,7 +72,7 @@ def _prox_at(penalty: Penalty, w: Array, step: Array) -> Array:
 def leaf_values(penalty: Penalty, leaves: Sequence[Leaf]) -> dict[int, Array]:
     """R of each leaf that is penalized, by the leaf's position; to be called inside jit."""
     return {
-        i: _value_at(p, leaf.value)
+        i: at_leaf(leaf, _value_at, p, leaf.value)
         for i, (p, leaf) in enumerate(zip(bind(penalty, leaves), leaves, strict=True))
         if p is not None
     }
@@ -88,7 +88,7 @@ def _prox(penalty: Penalty, tree: Any, step: Any) -> dict[int, Array]:
     leaves = leaves_with_paths(tree)
     steps = PerLeaf(guarded(step), "step", leaves)
     return {
-        i: _prox_at(p, leaf.value, steps.at(leaf))
+        i: at_leaf(leaf, _prox_at, p, leaf.value, steps.at(leaf))
         for i, (p, leaf) in enumerate(zip(bind(penalty, leaves), leaves, strict=True))
         if p is not None
     }
@@ -97,7 +97,7 @@ def _prox(penalty: Penalty, tree: Any, step: Any) -> dict[int, Array]:
 @jax.jit
 def _subgradient(penalty: Penalty, params: Any, grads: Any) -> dict[int, Array]:
     return {
-        i: rule.direction(p, leaf.value, gradient.value, gradient.value)
+        i: at_leaf(leaf, rule.direction, p, leaf.value, gradient.value, gradient.value)
         for i, (p, leaf, gradient) in enumerate(bind_joined(penalty, params, grads, "grads"))
         if p is not None
     }
@@ -107,7 +107,7 @@ def _subgradient(penalty: Penalty, params: Any, grads: Any) -> dict[int, Array]:
 def _settle(penalty: Penalty, params: Any, moved: Any, direction: Any) -> dict[int, Array]:
     directions = {new.path: leaf.value for leaf, new in join_leaves(direction, moved, "moved", "direction")}
     return {
-        i: rule.settled(p, leaf.value, new.value, directions[leaf.path], None)
+        i: at_leaf(leaf, rule.settled, p, leaf.value, new.value, directions[leaf.path], None)
         for i, (p, leaf, new) in enumerate(bind_joined(penalty, params, moved, "moved"))
         if p is not None
     }

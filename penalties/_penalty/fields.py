@@ -44,8 +44,8 @@ def static(default: Any = dataclasses.MISSING) -> Any:
 def parameter(
     default: Any = dataclasses.MISSING,
     *,
-    above: float | None = None,
-    at_least: float | None = None,
+    above: int | None = None,
+    at_least: int | None = None,
     kw_only: Literal[True] = True,
 ) -> Any:
     """A number that shapes a penalty and is not its strength, given by keyword.

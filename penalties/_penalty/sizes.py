@@ -57,7 +57,8 @@ class SizePenalty(SettlingPenalty, abc.ABC):
         size = jnp.abs(v)
         if jnp.iscomplexobj(v):
             return v * like(ratio(self.prox_of(size, step), size), v)
-        return jnp.sign(v) * self.prox_of(size, step)
+        new = self.prox_of(size, step)
+        return jnp.where(new == 0, jnp.zeros_like(v), jnp.sign(v) * new)  # 0, and not −0
 
     def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
         smooth = gradient + like(self.slope_of(jnp.abs(w)), w) * jnp.sign(w)
@@ -88,9 +89,13 @@ def _total_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Arr
         slope = like(phi.slope_of(modulus(w)), w) * jnp.sign(w)
         tangent += jnp.sum(jnp.real(jnp.conj(slope) * dw))
     if not all(isinstance(d, SymbolicZero) for d in jax.tree.leaves(dphi)):
-        dphi = jax.tree.map(lambda d: d.instantiate() if isinstance(d, SymbolicZero) else d, dphi)
+        dphi = jax.tree.map(_instantiated, dphi)
         tangent += jax.jvp(lambda phi: jnp.sum(phi.value_of(jnp.abs(w))), (phi,), (dphi,))[1]
     return value, tangent
+
+
+def _instantiated(tangent: Any) -> Array:
+    return jnp.zeros(tangent.shape, tangent.dtype) if isinstance(tangent, SymbolicZero) else tangent
 
 
 total.defjvp(_total_jvp, symbolic_zeros=True)

@@ -1,6 +1,5 @@
 """Strengths and steps: what is accepted, how they are checked, and how they reach a leaf."""
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -22,12 +21,13 @@ Strength = Any
 class Range(NamedTuple):
     """What a number may be: finite, more than `above`, and `at_least` so much."""
 
-    above: float | None = None
-    at_least: float | None = None
+    above: int | None = None
+    at_least: int | None = None
 
     def holds(self, x: Any) -> Any:
         """Whether x is within it, entry by entry; False for NaN and inf."""
-        inside = abs(x) < math.inf
+        finite: Any = np.isfinite if type(x) is float else jnp.isfinite
+        inside = finite(x)
         if self.above is not None:
             inside = inside & (x > self.above)
         if self.at_least is not None:

@@ -12,7 +12,7 @@ from jax import Array
 from penalties._penalty import binding, flax_states
 from penalties._penalty.base import Penalty
 from penalties._tree.opening import Opened
-from penalties._tree.paths import Leaf
+from penalties._tree.paths import Leaf, at_leaf
 
 ScheduledPenalty = Penalty | Callable[[Array], Penalty]
 """A penalty, or a function of the step count (int32, from 0) that returns one."""
@@ -50,7 +50,11 @@ def map_bound(function: Callable[[Penalty, Leaf, Leaf], Array], penalty: Penalty
     opened = Opened(updates)
     joined = binding.bind_joined(penalty, Opened(params).tree, opened.tree, "updates")
     return opened.with_leaves(
-        {i: function(p, leaf, update) for i, (p, leaf, update) in enumerate(joined) if p is not None}
+        {
+            i: at_leaf(leaf, function, p, leaf, update)
+            for i, (p, leaf, update) in enumerate(joined)
+            if p is not None
+        }
     )
 
 

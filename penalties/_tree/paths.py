@@ -4,8 +4,8 @@
 a FrozenDict, inside a `Partitioned` box, in dicts, lists, dataclasses and Equinox modules alike.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,8 @@ import numpy as np
 from flax import nnx
 from flax.core.meta import AxisMetadata
 from jax.tree_util import KeyPath
+
+T = TypeVar("T")
 
 COLLECTION = "params"  # the collection of Linen variables that is trained
 
@@ -96,6 +98,15 @@ def leaves_with_paths(tree: Any) -> list[Leaf]:
             full = path if len(values) == 1 else f"{path}/{join(inner[1:])}".lstrip("/")
             leaves.append(Leaf(full, value, trainable, box if is_variable else None, owner))
     return leaves
+
+
+def at_leaf(leaf: Leaf, function: Callable[..., T], *args: Any) -> T:
+    """function(*args), whose errors say at which leaf they happened."""
+    try:
+        return function(*args)
+    except Exception as error:
+        error.add_note(f"This was at the leaf {leaf.path!r} of shape {jnp.shape(leaf.value)}.")
+        raise
 
 
 def _is_box(node: Any) -> bool:

@@ -77,16 +77,18 @@ def test_sparse_group_prox_is_found_by_a_general_solver(scale):
         p, q = pq.reshape(2, *v.shape)
         w = p - q
         groups = np.sqrt((w**2).sum(0) + 1e-16)
-        return 0.5 * ((w - v) ** 2).sum() + 0.3 * (p + q).sum() + 0.4 * np.sqrt(3) * groups.sum()
+        value = 0.5 * ((w - v) ** 2).sum() + 0.3 * (p + q).sum() + 0.4 * np.sqrt(3) * groups.sum()
+        slope = w - v + 0.4 * np.sqrt(3) * w / groups
+        return value, np.concatenate([(0.3 + slope).ravel(), (0.3 - slope).ravel()])
 
     options = {"ftol": 1e-15, "gtol": 1e-10, "maxfun": 10**6, "maxiter": 10**5}
     start = np.concatenate([np.maximum(v, 0.1).ravel(), np.maximum(-v, 0.1).ravel()])
-    found = minimize(objective, start, bounds=[(0, None)] * start.size, options=options)
+    found = minimize(objective, start, jac=True, bounds=[(0, None)] * start.size, options=options)
     p, q = found.x.reshape(2, *v.shape)
     z = (L1(0.3) + GroupLasso(0.4)).prox(v)
     np.testing.assert_allclose(z, p - q, atol=1e-3)
     best = np.concatenate([np.maximum(z, 0).ravel(), np.maximum(-z, 0).ravel()])
-    assert objective(best) <= found.fun + 1e-6
+    assert objective(best)[0] <= found.fun + 1e-6
 
 
 def test_the_order_of_a_sum_does_not_matter():
