@@ -95,7 +95,10 @@ def _total_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Arr
 
 
 def _instantiated(tangent: Any) -> Array:
-    return jnp.zeros(tangent.shape, tangent.dtype) if isinstance(tangent, SymbolicZero) else tangent
+    if not isinstance(tangent, SymbolicZero):
+        return tangent
+    aval: Any = tangent.aval
+    return jnp.zeros(aval.shape, aval.dtype)
 
 
 total.defjvp(_total_jvp, symbolic_zeros=True)
