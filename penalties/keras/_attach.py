@@ -84,7 +84,9 @@ def attach(penalty: Penalty, model: Any) -> None:
 def _chosen(penalty: Penalty, model: Any) -> Chosen:
     variables = model.trainable_variables
     chosen = {}
-    for variable, bound in zip(variables, _weights.bind(penalty, variables), strict=True):
+    for variable, bound in zip(
+        variables, _weights.bind_constant(penalty, _weights.leaves(variables)), strict=True
+    ):
         if bound is None:
             continue
         # By way of the config, in which strengths are plain numbers again.

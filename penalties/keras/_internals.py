@@ -120,6 +120,19 @@ def trained_by(optimizer: Any) -> list[Any]:
     return list(optimizer._trainable_variables)
 
 
+def remember(optimizer: Any, weights: Sequence[Any]) -> None:
+    """Has the optimizer know its weights, which is what the `build` of a wrapper is to do.
+
+    That of Keras's base class also makes moving averages and accumulated gradients, which the
+    optimizer inside has already.
+    """
+    for position, weight in enumerate(weights):
+        optimizer._trainable_variables_indices[optimizer._var_key(weight)] = position
+    # Past Keras's tracking, which would take the weights for variables of the optimizer.
+    vars(optimizer)["_trainable_variables"] = list(weights)
+    optimizer.built = True
+
+
 def was_built_with(optimizer: Any, weight: Any) -> bool:
     """Whether a weight is among those the optimizer was built with, as Keras tells them apart."""
     return optimizer._var_key(weight) in optimizer._trainable_variables_indices
@@ -136,3 +149,38 @@ def moving_averages_of(optimizer: Any) -> Sequence[Any]:
     They replace the weights at the end of `fit`, and have no public name.
     """
     return optimizer._model_variables_moving_average
+
+
+class Inside:
+    """An attribute of a wrapper that is its inner optimizer's: read there, and set there."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, wrapper: Any, owner: type | None = None) -> Any:
+        return self if wrapper is None else getattr(wrapper.inner_optimizer, self._name)
+
+    def __set__(self, wrapper: Any, value: Any) -> None:
+        # Keras's own constructor sets the public ones to its defaults, before there is an optimizer inside.
+        if "inner_optimizer" in vars(wrapper):
+            setattr(wrapper.inner_optimizer, self._name, value)
+
+
+class AveragesInside(keras.optimizers.Optimizer):
+    """A wrapper in which the moving averages and accumulated gradients of the optimizer inside are found.
+
+    The callback SwapEMAWeights looks for them there, if the wrapper is itself in another.
+    """
+
+    _model_variables_moving_average = Inside()
+    _accumulated_gradients = Inside()
+
+
+def show_averages(wrapper: Any) -> None:
+    """Lets SwapEMAWeights find the averages in a LossScaleOptimizer that is in a wrapper of ours.
+
+    It looks through one wrapper, as there is but one in Keras.
+    """
+    for name in ("_model_variables_moving_average", "optimizers"):
+        if hasattr(wrapper.inner_optimizer, name):
+            vars(wrapper)[name] = getattr(wrapper.inner_optimizer, name)

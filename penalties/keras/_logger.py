@@ -128,7 +128,8 @@ def _penalized_weights(model: Any) -> list[tuple[Any, Callable[[Any], Any]]]:
     """Each penalized weight, and what its penalty is, as a function of it."""
     entries = [(v, v.regularizer) for v in model.trainable_variables if v.regularizer is not None]
     for optimizer in penalized_in(model.optimizer):
-        parts = [(v, optimizer.penalty_of(v)) for v in model.trainable_variables if optimizer.knows(v)]
+        known = [v for v in model.trainable_variables if optimizer.knows(v)]
+        parts = zip(known, optimizer.penalties_of(known), strict=True)
         entries += [(v, Regularizer(part)) for v, part in parts if part is not None]
     return entries
 

@@ -1,21 +1,22 @@
 """Penalized: a Keras optimizer made to train with a penalty, zeros exact."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import jax.numpy as jnp
 import keras
 from jax import Array
 
 import penalties
-from penalties._numerics import accumulator, widen
+from penalties._numerics import accumulator
 from penalties._penalty.base import Penalty
-from penalties._penalty.settling import check_settling
 from penalties._training import settling
-from penalties.keras import _internals, _weights
+from penalties.keras import _internals
 from penalties.keras._backend import require_jax
+from penalties.keras._bound import BoundPenalty, check_penalty, same_but_for_the_beginning
 from penalties.keras._model_state import state_dtype
-from penalties.keras._wrapper import Wrapper, all_within
+from penalties.keras._step import Step, dense, times
+from penalties.keras._wrapper import Wrapper, all_within, averaging_within
 
 
 @final
@@ -91,19 +92,31 @@ class Penalized(Wrapper):
                 "Penalized got an optimizer that is Penalized already: give one Penalized the sum of the "
                 "penalties, Penalized(optimizer, p + q)"
             )
-        if not isinstance(penalty, Penalty):
-            raise TypeError(
-                f"Penalized got the penalty {penalty!r} of type {type(penalty).__name__}: expected a "
-                'Penalty such as penalties.L1(1e-4).on("**/kernel")'
-            )
-        check_settling(penalty)
+        check_penalty(penalty)
         settling.check_average(decay, accumulator_dtype)
         super().__init__(inner, loss_scale_factor=loss_scale_factor, name=name)
-        self.penalty = penalty
+        self._penalty = penalty
         self.decay = float(decay)
         self.accumulator_dtype = None if accumulator_dtype is None else str(jnp.dtype(accumulator_dtype))
-        # The paths of the saved model, if this is read from its config.
+        # The paths of the saved model, if this is read from its config, and was built then.
         self._saved_paths: list[str] | None = None
+        self._variable_strengths = False
+
+    @property
+    def penalty(self) -> Penalty:
+        """The penalty. Settable: before training, to any; after it, to one with other strengths.
+
+        Nothing is compiled anew for a second change. The change holds from the next step on; in a
+        callback reach the optimizer by `self.model.optimizer`.
+        """
+        return self._penalty
+
+    @penalty.setter
+    def penalty(self, penalty: Penalty) -> None:
+        check_penalty(penalty)
+        if self.built:
+            self._bound.change(penalty)
+        self._penalty = penalty
 
     def build(self, variables: Sequence[Any]) -> None:
         """Creates the variables of both optimizers, and checks the selection.
@@ -116,21 +129,21 @@ class Penalized(Wrapper):
         if self.built:
             return
         self._paths = [variable.path for variable in variables]
-        if self._saved_paths is not None and _same_but_for_the_beginning(self._saved_paths, self._paths):
+        if self._saved_paths is not None and same_but_for_the_beginning(self._saved_paths, self._paths):
             self._paths = self._saved_paths
-        self._wrong: Exception | None = None
-        try:
-            self._bound = tuple(_weights.bind(self.penalty, variables, self._paths))
-        except (TypeError, ValueError) as error:
-            if self._saved_paths is None:
-                raise
-            self._bound, self._wrong = (None,) * len(variables), error
+        # A frozen model is loaded and used without ever training.
+        defer = self._saved_paths is not None or not variables
+        self._bound = BoundPenalty(self.penalty, variables, self._paths, defer=defer)
+        if self._variable_strengths:
+            self._bound.make_variable()
         super().build(variables)
         self.strength_factor = self.add_variable((), "ones", state_dtype(), name="strength_factor")
         self._average_of = {
             position: self._zero_average(variable)
-            for position, (variable, bound) in enumerate(zip(variables, self._bound, strict=True))
-            if _weights.needs_average(bound)
+            for position, (variable, needed) in enumerate(
+                zip(variables, self._bound.needs_average(), strict=True)
+            )
+            if needed
         }
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
@@ -156,22 +169,23 @@ class Penalized(Wrapper):
             )
         weight = settling.average_weight(_internals.steps_of(self).value, self.decay)
         multiplied, divides = self.scales()
+        parts = self.penalties_of(variables)
         fed: list[Any] = []
-        steps: list[_Step] = []
-        for variable, gradient in zip(variables, grads, strict=True):
+        steps: list[Step] = []
+        for variable, gradient, penalty in zip(variables, grads, parts, strict=True):
             # The "gradients" of variables that float8 overwrites are their next values.
             if gradient is None or variable.overwrite_with_gradient:
                 fed.append(gradient)
                 continue
-            penalty = self.penalty_of(variable)
             if penalty is None:
-                feed = _times(gradient, divides / multiplied)
+                feed = times(gradient, divides / multiplied)
             else:
-                unscaled = _times(gradient, 1 / multiplied)
+                gradient = dense(gradient)
+                unscaled = times(gradient, 1 / multiplied)
                 average = self._averaged(variable, unscaled, weight)
                 direction = settling.direction(penalty, variable.value, unscaled, average)
-                steps.append(_Step(variable, variable.value, penalty, direction, average, weight))
-                feed = _times(direction, divides)
+                steps.append(Step(variable, variable.value, penalty, direction, average, weight))
+                feed = times(direction, divides)
             fed.append(feed.astype(gradient.dtype))
 
         self.step_inside(fed, variables)
@@ -183,16 +197,20 @@ class Penalized(Wrapper):
         self._keep_zeros_in_moving_averages()
         _internals.steps_of(self).assign_add(1)
 
-    def penalty_of(self, variable: Any) -> Penalty | None:
-        """The part of the penalty that is for this variable, with its strengths of now, or None.
+    def penalties_of(self, variables: Sequence[Any]) -> list[Penalty | None]:
+        """For each variable the part of the penalty that is for it, with its strengths of now, or None.
 
         Raises:
             ValueError: the selection matches no weight, or a strength does not fit its weight.
         """
-        if self._wrong is not None:
-            raise self._wrong
-        bound = self._bound[self.position(variable)]
-        return None if bound is None else bound * self.strength_factor.value
+        parts = self._bound.parts()
+        bound = [parts[self.position(variable)] for variable in variables]
+        factor = self.strength_factor.value
+        return [None if part is None else part * factor for part in bound]
+
+    def penalty_of(self, variable: Any) -> Penalty | None:
+        """The same of one variable."""
+        return self.penalties_of([variable])[0]
 
     def _zero_average(self, variable: Any) -> Any:
         dtype = jnp.dtype(keras.backend.standardize_dtype(variable.dtype))
@@ -213,20 +231,49 @@ class Penalized(Wrapper):
         return average.value
 
     def _keep_zeros_in_moving_averages(self) -> None:
-        for optimizer in all_within(self):
-            if not optimizer.use_ema:
-                continue
+        has_kink = self._bound.needs_average()
+        for optimizer in averaging_within(self):
             averages = _internals.moving_averages_of(optimizer)
             for variable, average in zip(_internals.trained_by(optimizer), averages, strict=True):
-                if _weights.needs_average(self._bound[self.position(variable)]):
+                if has_kink[self.position(variable)]:
                     zero = variable.value == 0
                     average.assign(jnp.where(zero, jnp.zeros_like(average.value), average.value))
 
+    @property
+    def variables(self) -> list[Any]:
+        """Its own variables, those of the inner optimizer, and strengths that were changed."""
+        return super().variables + (self._bound.variables if self.built else [])
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Sets all `variables` but the strengths, which are those of the penalty.
+
+        Raises:
+            ValueError: not built; another number of weights, or another shape.
+        """
+        super().set_weights(weights)
+        self._restore_strengths()
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves `variables` but for the strengths, which the config has."""
+        for position, variable in enumerate(super().variables):
+            store[str(position)] = variable.numpy()
+
     def load_own_variables(self, store: Any) -> None:
         """Loads `variables`; the strengths are those of the penalty, wherever a schedule had got to."""
-        super().load_own_variables(store)
+        saved = super().variables
+        if len(store.keys()) == len(saved):
+            for position, variable in enumerate(saved):
+                variable.assign(store[str(position)])
+        else:
+            super().load_own_variables(store)  # warns
+        self._restore_strengths()
+
+    def _restore_strengths(self) -> None:
+        """Those of the penalty: an optimizer around saves and loads all variables alike."""
         if self.built:
             self.strength_factor.assign(1.0)
+            if self._bound.variables:
+                self._bound.change(self.penalty)
 
     def get_config(self) -> dict[str, Any]:
         """A dict that `from_config` reads.
@@ -236,52 +283,28 @@ class Penalized(Wrapper):
         """
         return {
             "name": self.name,
-            "optimizer": keras.optimizers.serialize(self.inner_optimizer),
+            "optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
             "penalty": self.penalty.to_config(),
             "decay": self.decay,
             "accumulator_dtype": self.accumulator_dtype,
             "loss_scale_factor": self.loss_scale_factor,
             "paths": self._paths if self.built else self._saved_paths,
+            # An optimizer around saves them with its own variables, and counts.
+            "variable_strengths": bool(self._bound.variables) if self.built else self._variable_strengths,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Penalized":
         """The optimizer that `get_config` described."""
-        inner = keras.optimizers.deserialize(config["optimizer"], custom_objects)
-        rest = {key: value for key, value in config.items() if key not in ("optimizer", "penalty", "paths")}
-        made = cls(inner, penalties.from_config(config["penalty"]), **rest)
-        made._saved_paths = config.get("paths") or []
+        arguments = dict(config)
+        # Not `keras.optimizers.deserialize`, which knows some of Keras's optimizers only.
+        inner = keras.saving.deserialize_keras_object(arguments.pop("optimizer"), custom_objects)
+        penalty = penalties.from_config(arguments.pop("penalty"))
+        paths = arguments.pop("paths", None)
+        variable_strengths = arguments.pop("variable_strengths", False)
+        made = cls(inner, penalty, **arguments)
+        made._saved_paths, made._variable_strengths = paths, variable_strengths
         return made
-
-
-class _Step(NamedTuple):
-    """One variable in one step: what the inner optimizer saw of it."""
-
-    variable: Any
-    before: Array
-    penalty: Penalty
-    direction: Array
-    average: Array
-    weight: Array
-
-    def settled(self, moved: Array) -> Array:
-        """`moved`, or exactly 0 where the step crossed a kink."""
-        return settling.settled_weights(
-            self.penalty, self.before, moved, self.direction, self.average, self.weight
-        )
-
-
-def _times(x: Array, factor: Array) -> Array:
-    wide = widen(x)
-    return wide * factor.astype(wide.real.dtype)
-
-
-def _same_but_for_the_beginning(saved: list[str], here: list[str]) -> bool:
-    """Whether these are the paths of one model: Keras leaves the name of some out when it loads them."""
-    return len(saved) == len(here) and all(
-        f"/{one}".endswith(f"/{other}") or f"/{other}".endswith(f"/{one}")
-        for one, other in zip(saved, here, strict=True)
-    )
 
 
 def penalized_in(optimizer: Any) -> list[Penalized]:

@@ -13,23 +13,31 @@ from penalties._tree.paths import Leaf
 from penalties.keras._internals import all_layers
 
 
-def bind(
-    penalty: Penalty, variables: Sequence[Any], paths: Sequence[str] | None = None
-) -> list[Penalty | None]:
-    """For each variable its penalty, strengths filled in for it; None where there is none.
+def leaves(variables: Sequence[Any], paths: Sequence[str] | None = None) -> list[Leaf]:
+    """The variables as leaves, by their own paths or by those given.
 
-    `paths` are those to select by, if not the variables' own. Raises what a selection that matches
-    nothing raises. Needs no values, so that it also works on other backends than JAX.
+    Without values, so that it also works on other backends than JAX.
     """
     paths = [variable.path for variable in variables] if paths is None else paths
-    leaves = [_leaf(variable, path) for variable, path in zip(variables, paths, strict=True)]
+    return [_leaf(variable, path) for variable, path in zip(variables, paths, strict=True)]
+
+
+def bind(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Penalty | None]:
+    """For each leaf its penalty, strengths filled in for it; None where there is none.
+
+    Raises what a selection that matches nothing raises.
+    """
     try:
-        # A build may happen while something is traced; strengths are constants all the same.
-        with jax.ensure_compile_time_eval():
-            return binding.bind(penalty, leaves)
+        return binding.bind(penalty, leaves)
     except ValueError as error:
         error.add_note("Frozen weights (trainable = False) are not among the leaves.")
         raise
+
+
+def bind_constant(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Penalty | None]:
+    """`bind` of strengths that are numbers, also while something is traced, as at a build."""
+    with jax.ensure_compile_time_eval():
+        return bind(penalty, leaves)
 
 
 def _leaf(variable: Any, path: str) -> Leaf:

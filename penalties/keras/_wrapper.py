@@ -10,8 +10,18 @@ import numpy as np
 from penalties.keras import _internals
 
 
-class Wrapper(keras.optimizers.Optimizer):
+class Wrapper(_internals.AveragesInside):
     """A Keras optimizer that leaves learning rate, decay, clipping and averages to the one inside."""
+
+    weight_decay = _internals.Inside()
+    clipnorm = _internals.Inside()
+    global_clipnorm = _internals.Inside()
+    clipvalue = _internals.Inside()
+    use_ema = _internals.Inside()
+    ema_momentum = _internals.Inside()
+    ema_overwrite_frequency = _internals.Inside()
+    gradient_accumulation_steps = _internals.Inside()
+    optimizers = _internals.Inside()  # of a MultiOptimizer
 
     def __init__(self, inner: Any, *, loss_scale_factor: float | None, name: str | None):
         # The scale of the loss is undone here, before gradients are averaged and compared with strengths.
@@ -25,7 +35,10 @@ class Wrapper(keras.optimizers.Optimizer):
     def build(self, variables: Sequence[Any]) -> None:
         """Creates the variables of both optimizers."""
         self.inner_optimizer.build(variables)
-        super().build(variables)
+        for optimizer in all_within(self.inner_optimizer):
+            if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+                _internals.show_averages(optimizer)
+        _internals.remember(self, variables)
 
     def knows(self, variable: Any) -> bool:
         """Whether it was built with this variable."""
@@ -137,7 +150,7 @@ class Wrapper(keras.optimizers.Optimizer):
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Gives the weights their final values: with EMA, their averages."""
         self.inner_optimizer.finalize_variable_values(var_list)
-        if any(optimizer.use_ema for optimizer in all_within(self)):
+        if averaging_within(self):
             for variable in var_list:
                 # Not the very buffer of the average: a second `fit` would donate it twice, and fail.
                 variable.assign(keras.ops.copy(variable))
@@ -149,6 +162,18 @@ class Wrapper(keras.optimizers.Optimizer):
 
 def all_within(optimizer: Any) -> list[Any]:
     """The optimizer, and all that it wraps, outermost first."""
-    inner = [optimizer.inner_optimizer] if hasattr(optimizer, "inner_optimizer") else []
-    inner += getattr(optimizer, "optimizers", [])  # of a MultiOptimizer
+    if hasattr(optimizer, "inner_optimizer"):
+        inner = [optimizer.inner_optimizer]
+    else:
+        inner = getattr(optimizer, "optimizers", [])  # of a MultiOptimizer
     return [optimizer, *(each for one in inner for each in all_within(one))]
+
+
+def averaging_within(optimizer: Any) -> list[Any]:
+    """The optimizers within that keep moving averages (EMA) of their weights."""
+    return [
+        each
+        for each in all_within(optimizer)
+        # One that got no weight from its MultiOptimizer is never built.
+        if not isinstance(each, Wrapper) and each.use_ema and each.built
+    ]

@@ -1,6 +1,7 @@
 """penalties.keras.Penalized in files, configs and copies, and what it refuses."""
 
 import copy
+import pickle
 
 import jax.numpy as jnp
 import keras
@@ -18,7 +19,9 @@ from keras_case import (  # noqa: F401
     ignore_numpy_copies,
     keras_rules,
     kernel_of,
+    kernel_of_layer,
     linear,
+    network,
     regression,
 )
 
@@ -132,6 +135,74 @@ def test_around_and_inside_survive_the_config():
     assert again.inner_optimizer.decay == 0.9
     assert again.inner_optimizer.accumulator_dtype == "bfloat16"
     assert isinstance(again.inner_optimizer.inner_optimizer, keras.optimizers.Adam)
+
+
+class Plain(keras.optimizers.Optimizer):
+    """An optimizer of a user's own, not registered."""
+
+    def __init__(self, learning_rate=0.5, **options):
+        super().__init__(learning_rate=learning_rate, **options)
+
+    def update_step(self, gradient, variable, learning_rate):
+        self.assign_sub(variable, gradient * learning_rate)
+
+
+WRAPPERS = ("Optimizer", "LossScaleOptimizer", "MultiOptimizer")
+CLASSES = [
+    cls
+    for name, cls in vars(keras.optimizers).items()
+    if isinstance(cls, type) and issubclass(cls, keras.optimizers.Optimizer) and name not in WRAPPERS
+]
+
+
+@pytest.mark.parametrize("cls", [*CLASSES, Plain], ids=lambda cls: cls.__name__)
+def test_every_optimizer_is_saved_and_loaded(cls, tmp_path):
+    model = linear(3)
+    model.compile(Penalized(cls(learning_rate=0.25), penalties.L1(0.1).on("**/kernel")), "mse")
+    x, y = np.ones((4, 3), "float32"), np.ones((4, 1), "float32")
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    own = {"Plain": Plain} if cls is Plain else None
+    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects=own)
+    assert type(loaded.optimizer.inner_optimizer) is cls
+    for one in (model, loaded):
+        one.fit(x, y, verbose=0)
+    np.testing.assert_array_equal(kernel_of(loaded), kernel_of(model))
+    np.testing.assert_array_equal(
+        *([np.asarray(v.value) for v in one.optimizer.variables if v.shape == ()] for one in (model, loaded))
+    )
+
+
+def test_a_config_is_the_same_after_a_round_trip():
+    for optimizer in (Penalized("adam", penalties.L1(0.1).on("**/kernel")), compiled("sgd").optimizer):
+        for built in (False, True):
+            if built:
+                optimizer.build(network().trainable_variables)
+            config = optimizer.get_config()
+            assert config["paths"] == (optimizer._paths if built else None)
+            assert Penalized.from_config(config).get_config() == config
+            assert pickle.loads(pickle.dumps(Penalized.from_config(config))).get_config() == config
+
+
+def test_a_copy_raises_for_a_typo_as_the_original_does():
+    optimizer = Penalized("adam", penalties.L1(0.1).on("**/kernell"))
+    for one in (optimizer, copy.deepcopy(optimizer)):
+        with pytest.raises(ValueError, match="matches none of the 2 leaves"):
+            one.build(linear(3).trainable_variables)
+        model = linear(3)
+        model.compile(one, "mse")
+        with pytest.raises(ValueError, match="Did you mean"):
+            model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")  # as Keras warns of its own
+def test_a_frozen_model_that_never_trained_is_loaded(tmp_path):
+    model = linear(3)
+    model.trainable = False
+    model.compile(Penalized("adam", penalties.L1(0.1).on("**/kernel")), "mse")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(kernel_of_layer(loaded), kernel_of_layer(model))
 
 
 # What is refused.

@@ -1,10 +1,13 @@
 """What stays the inner optimizer's when penalties.keras.Penalized is around it."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
+from jax.experimental import sparse
 
 import penalties
 from penalties.keras import Penalized, SparsityLogger, StrengthSchedule
@@ -154,3 +157,89 @@ def test_weight_decay_can_be_kept_from_variables():
     optimizer.apply([jnp.zeros((3, 1)), jnp.zeros(1)])
     assert np.all(kernel_of_layer(model) == 1)
     assert np.all(np.asarray(model.layers[0].bias.value) == 0.5)
+
+
+# Attributes that are the inner optimizer's, as in Keras's own wrapper.
+
+
+def around(**options):
+    inner = keras.optimizers.SGD(1.0, **options)
+    return Penalized(inner, penalties.L1(0.0)), inner
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "other"),
+    [
+        ("clipnorm", 0.5, 0.25),
+        ("clipvalue", 0.5, 0.25),
+        ("global_clipnorm", 0.5, 0.25),
+        ("weight_decay", 0.5, 0.25),
+        ("gradient_accumulation_steps", 2, 3),
+    ],
+)
+def test_settings_are_read_from_and_set_in_the_inner_optimizer(name, value, other):
+    optimizer, inner = around(**{name: value})
+    assert getattr(optimizer, name) == value
+    setattr(optimizer, name, other)
+    assert getattr(inner, name) == getattr(optimizer, name) == other
+    plain, _ = around()
+    assert getattr(plain, name) is None
+
+
+def test_averages_and_accumulated_gradients_are_there_once():
+    optimizer, inner = around(
+        use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=3, gradient_accumulation_steps=2
+    )
+    assert (optimizer.use_ema, optimizer.ema_momentum, optimizer.ema_overwrite_frequency) == (True, 0.5, 3)
+    variables = linear(3, kernel_initializer="ones").trainable_variables
+    optimizer.build(variables)
+    assert optimizer._model_variables_moving_average is inner._model_variables_moving_average
+    assert optimizer._accumulated_gradients is inner._accumulated_gradients
+    grads = [jnp.full((3, 1), 0.25), jnp.zeros(1)]
+    for calls, steps in ((1, 0), (2, 1), (3, 1)):
+        assert optimizer.apply_gradients(zip(grads, variables, strict=True)) is not None
+        assert (int(optimizer._iterations), int(optimizer.iterations)) == (calls, steps)
+    assert np.all(np.asarray(variables[0].value) == 0.75)
+    names = [v.name for v in optimizer.variables]
+    assert sum("gradient_accumulator" in name for name in names) == 2
+    assert len(names) == len(set(map(id, optimizer.variables)))
+
+
+def test_clipping_and_decay_act_once():
+    optimizer, _ = around(clipvalue=0.25, weight_decay=0.5)
+    kernel, bias = linear(2, kernel_initializer="ones").trainable_variables
+    optimizer.build([kernel, bias])
+    optimizer.apply([jnp.full((2, 1), 9.0), jnp.zeros(1)])
+    assert np.all(np.asarray(kernel.value) == 1 - 0.5 - 0.25)
+
+
+def test_the_learning_rate_may_become_a_schedule():
+    optimizer, _ = around()
+    count = len(optimizer.variables)
+    optimizer.learning_rate = keras.optimizers.schedules.ExponentialDecay(0.5, 1, 0.5)
+    assert len(optimizer.variables) == count - 1
+    assert float(optimizer.learning_rate) == 0.5
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "lion", "adafactor"])
+def test_optimizers_are_pickled(name):
+    optimizer = Penalized(name, penalties.L1(0.1).on("**/kernel"))
+    assert pickle.loads(pickle.dumps(optimizer)).get_config() == optimizer.get_config()
+
+
+def test_sparse_gradients_are_taken_as_dense_ones_are():
+    table = np.random.default_rng(0).normal(size=(5, 2)).astype("float32")
+    rows = sparse.BCOO((jnp.full((2, 2), 0.5), jnp.array([[1], [3]])), shape=(5, 2))
+    for where in ("a", "*"):
+        results = []
+        for gradient in (rows, rows.todense()):
+            variables = [keras.Variable(table, name=name) for name in ("a", "b")]
+            optimizer = Penalized(
+                keras.optimizers.SGD(0.25, loss_scale_factor=2.0), penalties.L1(0.5).on(where)
+            )
+            optimizer.build(variables)
+            for _ in range(3):
+                optimizer.apply([gradient, gradient])
+            results.append([np.asarray(v.value) for v in variables])
+        np.testing.assert_array_equal(*results)
+        assert np.any(results[0][0] == 0)
