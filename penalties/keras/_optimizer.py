@@ -36,7 +36,10 @@ class Penalized(Wrapper):
         penalty: a Penalty with a rule for zeros: L1, L2, ElasticNet, GroupLasso, sums and selections
             of them. Paths are Keras's, "dense/kernel"; list yours by
             `[v.path for v in model.trainable_variables]`.
-        decay: of the average, in [0, 1): 0.99 for mini-batches, 0 is right for full gradients.
+        decay: of the average, which decides about zeros only. By default there is none: the average is
+            over a window of 100 steps, which after 1,000 steps grows by one in three, to a third of all
+            steps in the end. A number in [0, 1) fixes the window at 1/(1 − decay) steps, for problems that
+            change for ever; 0 is right for full gradients.
         accumulator_dtype: the dtype the average is stored in, by default float32 (float64 for
             float64 weights). "bfloat16" halves its memory, rounded so that it is right over the steps.
         loss_scale_factor: the loss is multiplied and gradients are divided by it; by default what the
@@ -45,7 +48,9 @@ class Penalized(Wrapper):
 
     Moving averages keep the zeros: the average of a weight counts from when it last left zero.
     Constraints of the weights hold after the zeros are set. `StrengthSchedule` changes the strengths
-    during training. Saved with the model, state included.
+    during training. Saved with the model, state included; but not with strengths of its own: those of
+    the `penalty` given here win over those of a checkpoint, of weights or of a whole model, that
+    `load_weights` or `set_weights` reads. Setting `penalty` changes them.
 
     Raises:
         TypeError: `optimizer` is no optimizer; the penalty has no rule for zeros; decay is no number;
@@ -75,7 +80,7 @@ class Penalized(Wrapper):
         optimizer: Any,
         penalty: Penalty,
         *,
-        decay: float = 0.99,
+        decay: float | None = None,
         accumulator_dtype: Any = None,
         loss_scale_factor: float | None = None,
         name: str | None = None,
@@ -96,7 +101,7 @@ class Penalized(Wrapper):
         settling.check_average(decay, accumulator_dtype)
         super().__init__(inner, loss_scale_factor=loss_scale_factor, name=name)
         self._penalty = penalty
-        self.decay = float(decay)
+        self.decay = None if decay is None else float(decay)
         self.accumulator_dtype = None if accumulator_dtype is None else str(jnp.dtype(accumulator_dtype))
         # The paths of the saved model, if this is read from its config, and was built then.
         self._saved_paths: list[str] | None = None

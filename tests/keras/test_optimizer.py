@@ -93,13 +93,13 @@ def test_reaches_the_solution_of_scikit_learn_support_included(name):
 
 
 @pytest.mark.parametrize("penalty", [penalties.L1(0.2), penalties.ElasticNet(0.2, 0.1), penalties.L2(0.1)])
-@pytest.mark.parametrize("noisy", [False, True])
-def test_the_same_steps_as_on_the_optax_side(penalty, noisy):
+@pytest.mark.parametrize(("noisy", "decay"), [(False, None), (True, None), (True, 0.9)])
+def test_the_same_steps_as_on_the_optax_side(penalty, noisy, decay):
     x, y = regression(features=FEATURES)
     model = linear(FEATURES, use_bias=False)
-    ours = Penalized(keras.optimizers.SGD(0.05, momentum=0.9), penalty)
+    ours = Penalized(keras.optimizers.SGD(0.05, momentum=0.9), penalty, decay=decay)
     ours.build(model.trainable_variables)
-    theirs = penalties.penalized(optax.sgd(0.05, momentum=0.9), penalty)
+    theirs = penalties.penalized(optax.sgd(0.05, momentum=0.9), penalty, decay=decay)
     w = jnp.asarray(kernel_of(model))
     state = theirs.init(w)
     for step in range(40):
@@ -110,6 +110,35 @@ def test_the_same_steps_as_on_the_optax_side(penalty, noisy):
         w = optax.apply_updates(w, updates)
         np.testing.assert_allclose(kernel_of(model), w, rtol=1e-4, atol=1e-6)
         assert np.array_equal(kernel_of(model) == 0, w == 0)
+
+
+@pytest.mark.parametrize("optimizer", [O.SGD, O.Adam])
+def test_zeros_come_to_rest_in_a_window_that_grows(optimizer):
+    """In noise, a weight leaves zero and comes back for ever under a fixed window."""
+    x, y = map(jnp.asarray, regression(256, features=40))
+    y += jax.random.normal(jax.random.key(0), y.shape)
+    steps, last = 10_000, 1000
+
+    def flips(decay):
+        model = linear(40, use_bias=False)
+        rate = keras.optimizers.schedules.CosineDecay(0.02, steps)
+        ours = Penalized(optimizer(rate), penalties.L1(0.2), decay=decay)
+        ours.build(model.trainable_variables)
+
+        def step(state, key):
+            weights, own = state
+            rows = jax.random.randint(key, (4,), 0, len(x))
+            grads = jax.grad(lambda w: jnp.mean((x[rows] @ w[0] - y[rows]) ** 2))(weights)
+            new, own = ours.stateless_apply(own, grads, weights)
+            return (new, own), jnp.sum((new[0] == 0) != (weights[0] == 0))
+
+        state = ([v.value for v in model.trainable_variables], [v.value for v in ours.variables])
+        keys = jax.random.split(jax.random.key(1), steps)
+        return int(jnp.sum(jax.jit(lambda state: jax.lax.scan(step, state, keys))(state)[1][-last:]))
+
+    fixed, growing = flips(0.99), flips(None)
+    assert fixed > 100
+    assert growing < fixed / 4
 
 
 # Ways to train.

@@ -159,6 +159,93 @@ def test_weight_decay_can_be_kept_from_variables():
     assert np.all(np.asarray(model.layers[0].bias.value) == 0.5)
 
 
+def arrangements():
+    """Ways to put optimizers inside one another; where None stands, weights have no moving average."""
+
+    def sgd(momentum=0.75):
+        use = momentum is not None
+        return keras.optimizers.SGD(0.05, use_ema=use, ema_momentum=momentum or 0.0)
+
+    def penalized(inner):
+        return Penalized(inner, penalties.L1(1e-6))
+
+    def scaled(inner):
+        return keras.optimizers.LossScaleOptimizer(inner, initial_scale=8.0)
+
+    def multi(kernel, bias):
+        if not hasattr(keras.optimizers, "MultiOptimizer"):
+            pytest.skip("this Keras has no MultiOptimizer")
+        return keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(bias, {".*/kernel": kernel}))
+
+    return {
+        "penalized": (0.75, 0.75, lambda: penalized(sgd())),
+        "scaled around": (0.75, 0.75, lambda: scaled(penalized(sgd()))),
+        "scaled inside": (0.75, 0.75, lambda: penalized(scaled(sgd()))),
+        "scaled around and inside": (0.75, 0.75, lambda: scaled(penalized(scaled(sgd())))),
+        "one of two": (0.75, None, lambda: multi(penalized(sgd()), sgd(None))),
+        "the other of two": (None, 0.75, lambda: multi(penalized(sgd(None)), sgd())),
+        "two": (0.75, 0.5, lambda: multi(penalized(sgd()), sgd(0.5))),
+        "two inside": (0.75, 0.5, lambda: penalized(multi(sgd(), sgd(0.5)))),
+        "two inside, scaled": (0.75, None, lambda: scaled(penalized(multi(sgd(), sgd(None))))),
+        "scaled two inside": (0.75, 0.5, lambda: penalized(scaled(multi(sgd(), sgd(0.5))))),
+    }
+
+
+@pytest.mark.parametrize("name", arrangements())
+def test_swapped_averages_are_those_of_every_optimizer_that_keeps_them(name):
+    kernel_momentum, bias_momentum, make = arrangements()[name]
+    x, y = regression()
+    model = linear(FEATURES)
+    model.compile(make(), "mse")
+    momenta = [kernel_momentum, bias_momentum]
+    averages = []
+
+    class Average(keras.callbacks.Callback):
+        """The moving averages, by hand; those of a zero start anew."""
+
+        def on_train_batch_end(self, batch, logs=None):
+            # Copied: the next step takes the buffers over.
+            weights = [np.array(v.value) for v in self.model.trainable_variables]
+            if not averages:
+                averages[:] = weights
+            for i, momentum in enumerate(momenta):
+                kept = momentum or 0.0
+                averages[i] = (kept * averages[i] + (1 - kept) * weights[i]) * (weights[i] != 0)
+
+    callbacks = [Average(), keras.callbacks.SwapEMAWeights()]
+    history = model.fit(
+        x, y, batch_size=16, epochs=2, verbose=0, validation_data=(x, y), callbacks=callbacks
+    ).history
+    w, b = averages
+    assert history["val_loss"][-1] == pytest.approx(np.mean((x @ w + b - y) ** 2), rel=1e-5)
+    for variable, average in zip(model.trainable_variables, averages, strict=True):
+        np.testing.assert_allclose(np.asarray(variable.value), average, rtol=1e-5, atol=1e-6)
+
+
+def test_mixed_float16_evaluates_the_averages(request):
+    request.addfinalizer(lambda: keras.config.set_dtype_policy("float32"))
+    keras.config.set_dtype_policy("mixed_float16")
+    x, y = regression()
+    model = linear(FEATURES)
+    inner = keras.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.9)
+    model.compile(Penalized(inner, penalties.L1(0.3).on("**/kernel")), "mse")
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    swap = keras.callbacks.SwapEMAWeights()
+    history = model.fit(x, y, epochs=20, verbose=0, validation_data=(x, y), callbacks=[swap]).history
+    w, b = (np.asarray(v.value) for v in model.trainable_variables)  # `fit` ends with the averages
+    assert history["val_loss"][-1] == pytest.approx(np.mean((x @ w + b - y) ** 2), rel=1e-2)
+
+
+def test_an_optimizer_of_a_multi_optimizer_that_matches_no_weight():
+    x, y = regression()
+    inner = multiple(
+        keras.optimizers.Adam(0.05, use_ema=True), {"no such layer": keras.optimizers.SGD(0.1, use_ema=True)}
+    )
+    model = compiled(inner, linear(FEATURES), penalties.L1(0.3).on("**/kernel"))
+    model.fit(x, y, epochs=20, verbose=0)
+    assert np.any(kernel_of(model) == 0)
+
+
 # Attributes that are the inner optimizer's, as in Keras's own wrapper.
 
 
