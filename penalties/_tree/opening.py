@@ -9,15 +9,16 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from penalties._tree.keras_variables import is_variable, open_keras, value_of
 from penalties._tree.paths import NotAnArray, is_array
 
 
 class Opened:
     """A tree of parameters taken apart, so that some of its leaves can be replaced.
 
-    NNX modules are opened into their state, in which tied weights stand once, Keras models into a
-    dict of their trainable weights by Keras path; leaves that are no arrays are marked by
-    `NotAnArray`. Of a `jax.ShapeDtypeStruct` the shape and dtype can be asked for, as `init` does.
+    NNX modules are opened into their state, in which tied weights stand once, Keras models, lists of
+    Keras variables and single ones into their arrays by Keras path; leaves that are no arrays are
+    marked by `NotAnArray`. Of a `jax.ShapeDtypeStruct` the shape and dtype can be asked for, as `init` does.
 
     Raises:
         TypeError: the tree holds the state of an optimizer, whose moments are no weights.
@@ -25,15 +26,14 @@ class Opened:
 
     def __init__(self, params: Any):
         self._graph = None
+        params, self._close = open_keras(params)
         if isinstance(params, nnx.Optimizer) and not isinstance(params, nnx.ModelAndOptimizer):
             raise TypeError(
                 "expected params, and got an nnx.Optimizer, which holds the state of an optimizer and no "
                 "weights: pass the model, or `nnx.state(model, nnx.Param)`"
             )
-        if _is_keras(params):
-            params = _keras_weights(params)
         # A module may hold itself: asked before it is flattened.
-        elif isinstance(params, nnx.Module):
+        if isinstance(params, nnx.Module):
             self._graph, params = nnx.split(params)
         leaves, treedef = jax.tree.flatten(params)
         kinds = _kinds(treedef)
@@ -48,28 +48,14 @@ class Opened:
     def with_leaves(self, new: dict[int, Array]) -> Any:
         """The tree as it was, but for the leaves at these positions: all others are the same objects."""
         tree = self._treedef.unflatten([new.get(i, x) for i, x in enumerate(self._leaves)])
-        return tree if self._graph is None else nnx.merge(self._graph, tree)
-
-
-def _is_keras(params: Any) -> bool:
-    # Not imported here: where there is a Keras model, there is Keras already. Keras 2 has no keras.Layer.
-    return isinstance(params, getattr(sys.modules.get("keras"), "Layer", ()))
-
-
-def _keras_weights(model: Any) -> dict[str, Any]:
-    weights = {}
-    for variable in model.trainable_variables:
-        path = variable.path
-        while path in weights:  # Keras lets two layers have one name
-            path += "_"
-        # Backends other than JAX have arrays of their own.
-        weights[path] = variable.value if isinstance(variable.value, jax.Array) else variable.numpy()
-    return weights
+        return self._close(tree if self._graph is None else nnx.merge(self._graph, tree))
 
 
 def _as_array(leaf: Any) -> Any:
     if isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct)):
         return leaf
+    if is_variable(leaf):
+        leaf = value_of(leaf)
     return jnp.asarray(leaf) if is_array(leaf) else NotAnArray(leaf)
 
 

@@ -14,6 +14,8 @@ from flax import nnx
 from flax.core.meta import AxisMetadata
 from jax.tree_util import KeyPath
 
+from penalties._tree.keras_variables import KerasKey
+
 T = TypeVar("T")
 
 COLLECTION = "params"  # the collection of Linen variables that is trained
@@ -27,6 +29,7 @@ class Leaf(NamedTuple):
     trainable: bool  # False: other variable types than nnx.Param, other collections than "params"
     box: Any  # the nnx.Variable that holds it, or None
     owner: str  # the type of the container that holds it: "dict", "LayerNorm", ...
+    also: tuple[str, ...] = ()  # other paths by which a selection may name it
 
 
 @jax.tree_util.register_static
@@ -82,6 +85,9 @@ def leaves_with_paths(tree: Any) -> list[Leaf]:
     for key_path, box in jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_box)[0]:
         is_variable = isinstance(box, nnx.Variable)
         trainable = not is_variable or isinstance(box, nnx.Param)
+        also: tuple[str, ...] = ()
+        if key_path and isinstance(key_path[-1], KerasKey):
+            also, trainable = key_path[-1].also, key_path[-1].trainable
         if is_linen:
             in_collection = segment(key_path[0]) == COLLECTION
             trainable = trainable and in_collection
@@ -96,7 +102,7 @@ def leaves_with_paths(tree: Any) -> list[Leaf]:
         for inner, value in values:
             # A box is not seen in the path, but a tree within a box is: `Param({"a": ..., "b": ...})`.
             full = path if len(values) == 1 else f"{path}/{join(inner[1:])}".lstrip("/")
-            leaves.append(Leaf(full, value, trainable, box if is_variable else None, owner))
+            leaves.append(Leaf(full, value, trainable, box if is_variable else None, owner, also))
     return leaves
 
 

@@ -227,10 +227,11 @@ def by_prefix(lookup: dict[str, Any], path: str, what: str) -> Any:
 
 
 def _matches(pattern: str, leaf: Leaf) -> bool:
-    path = tuple(leaf.path.split("/"))
     parts = tuple(pattern.split("/"))
+    paths = [tuple(path.split("/")) for path in (leaf.path, *leaf.also)]
     # The full spelling of a Linen path is understood as well.
-    return _match_parts(parts, path) or (parts[0] == COLLECTION and _match_parts(parts[1:], path))
+    spellings = (parts, parts[1:]) if parts[0] == COLLECTION else (parts,)
+    return any(_match_parts(spelling, path) for spelling in spellings for path in paths)
 
 
 @functools.lru_cache(maxsize=65536)

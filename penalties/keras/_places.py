@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import keras
 
+from penalties.keras._bare import regularizer_of
 from penalties.keras._internals import all_layers, own_trainable_weights, trusting
 from penalties.keras._regularized import give_place, own_class
 from penalties.keras._regularizer import Regularizer
@@ -162,4 +163,5 @@ def same(one: Any, other: Any) -> bool:
 
 def shown(regularizer: Any) -> str:
     """What a file says of a regularizer."""
-    return json.dumps(keras.regularizers.serialize(regularizer), sort_keys=True, default=str)
+    serialized = keras.regularizers.serialize(regularizer_of(regularizer))
+    return json.dumps(serialized, sort_keys=True, default=str)

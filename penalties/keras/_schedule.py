@@ -10,6 +10,7 @@ import keras
 from penalties._penalty.base import Penalty, plain
 from penalties._penalty.strengths import is_number
 from penalties.keras._backend import require_jax
+from penalties.keras._bare import adopt
 from penalties.keras._model_state import variable_in
 from penalties.keras._optimizer import penalized_in
 from penalties.keras._regularizer import Regularizer
@@ -21,13 +22,13 @@ from penalties.keras._wrapper import all_within
 class StrengthSchedule(keras.callbacks.Callback):
     """During `fit`, every strength of our penalties is multiplied by schedule(step).
 
-    It acts on every regularizer of `penalties.keras` in the model, however it came there, and on
-    `Penalized`. The factor is a variable in the model's state: nothing is compiled anew for a new
-    value. During `fit` it holds for the validation data as well, so that `val_loss` has the factor of
-    its epoch. After `fit` the factor is 1 again: a model is evaluated with the strengths it was made
-    with, so let a schedule end at 1. A saved model, one from the middle of a `fit` included, is loaded
-    with the factor 1. (A `fit` that ends in an error leaves the factor as it was in this model, until
-    its next `fit` with a schedule.)
+    It acts on every regularizer of `penalties.keras` in the model, however it came there, on bare
+    penalties in the place of one, and on `Penalized`. The factor is a variable in the model's state:
+    nothing is compiled anew for a new value. During `fit` it holds for the validation data as well, so
+    that `val_loss` has the factor of its epoch. After `fit` the factor is 1 again: a model is evaluated
+    with the strengths it was made with, so let a schedule end at 1. A saved model, one from the middle
+    of a `fit` included, is loaded with the factor 1. (A `fit` that ends in an error leaves the factor as
+    it was in this model, until its next `fit` with a schedule.)
 
     Args:
         schedule: a function of the number of batches trained so far (an int, from 0, earlier calls
@@ -71,6 +72,7 @@ class StrengthSchedule(keras.callbacks.Callback):
         """Puts the factor into the model's state, before Keras looks at what is in there."""
         super().set_model(model)
         require_jax("penalties.keras.StrengthSchedule")
+        adopt(model)
         regularizers = [r for r in regularizers_of(model) if isinstance(r, Regularizer)]
         self._optimizers = penalized_in(model.optimizer)
         if not regularizers and not self._optimizers:

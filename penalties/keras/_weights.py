@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import keras
 
 from penalties._penalty import binding
-from penalties._penalty.base import Order, Penalty
+from penalties._penalty.base import Penalty
+from penalties._tree.keras_variables import keras_keys
 from penalties._tree.paths import Leaf
 from penalties.keras._internals import all_layers
 
@@ -18,8 +19,11 @@ def leaves(variables: Sequence[Any], paths: Sequence[str] | None = None) -> list
 
     Without values, so that it also works on other backends than JAX.
     """
-    paths = [variable.path for variable in variables] if paths is None else paths
-    return [_leaf(variable, path) for variable, path in zip(variables, paths, strict=True)]
+    keys = keras_keys(variables, [variable.path for variable in variables] if paths is None else paths)
+    return [
+        Leaf(key.name, _placeholder(variable), key.trainable, None, "", key.also)
+        for variable, key in zip(variables, keys, strict=True)
+    ]
 
 
 def bind(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Penalty | None]:
@@ -40,16 +44,14 @@ def bind_constant(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Penalty | No
         return bind(penalty, leaves)
 
 
-def _leaf(variable: Any, path: str) -> Leaf:
+def _placeholder(variable: Any) -> jax.ShapeDtypeStruct:
     dtype = jnp.dtype(keras.backend.standardize_dtype(variable.dtype))
-    # float8 training stores scales in "trainable" variables that are overwritten, not trained.
-    trainable = variable.trainable and not variable.overwrite_with_gradient
-    return Leaf(path, jax.ShapeDtypeStruct(tuple(variable.shape), dtype), trainable, None, "")
+    return jax.ShapeDtypeStruct(tuple(variable.shape), dtype)
 
 
 def needs_average(penalty: Penalty | None) -> bool:
     """Whether a bound penalty has a kink at zero, about which an average gradient decides."""
-    return penalty is not None and penalty.order != Order.QUADRATIC
+    return penalty is not None and penalty.kink
 
 
 def regularizers_of(model: Any) -> list[Any]:
