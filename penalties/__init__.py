@@ -15,6 +15,9 @@ from penalties._penalty.fields import parameter, static
 from penalties._penalty.rule import Average
 from penalties._penalty.settling import SettlingPenalty, SmoothPenalty
 from penalties._penalty.sizes import SizePenalty
+from penalties._shrink.couplings import CoupledAxis, CoupledUnits, Couplings, PinnedAxis, couplings
+from penalties._shrink.report import ShrinkReport
+from penalties._shrink.shrink import Shrunk, shrink
 from penalties._training.add_penalty import add_penalty
 from penalties._training.keep_zeros import keep_zeros
 from penalties._training.penalized import penalized
@@ -29,6 +32,9 @@ __all__ = [
     "L2",
     "MCP",
     "Average",
+    "CoupledAxis",
+    "CoupledUnits",
+    "Couplings",
     "ElasticNet",
     "GroupLasso",
     "Grouped",
@@ -36,10 +42,14 @@ __all__ = [
     "LogSum",
     "Order",
     "Penalty",
+    "PinnedAxis",
     "SettlingPenalty",
+    "ShrinkReport",
+    "Shrunk",
     "SizePenalty",
     "SmoothPenalty",
     "add_penalty",
+    "couplings",
     "describe",
     "elastic_net",
     "from_config",
@@ -53,6 +63,7 @@ __all__ = [
     "parameter",
     "penalized",
     "proximal",
+    "shrink",
     "sparsity",
     "static",
 ]

@@ -1,0 +1,135 @@
+"""What shrinking saved, and that it changed nothing."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+import jax
+import numpy as np
+
+from penalties._shrink.coupling import Coupling
+from penalties._shrink.cut import Cut
+from penalties._shrink.networks import Network
+from penalties._shrink.program import Equation
+from penalties._shrink.tables import Tabular
+
+
+@final
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class ShrinkReport(Tabular):
+    """What a smaller network saves; prints as a table.
+
+    Attributes:
+        units: of each class of coupled units, how many there were and how many are left.
+        parameters: how many numbers the params held, and hold.
+        bytes: of the params.
+        flops: of the products in one call on the given inputs: 2 for each multiplication and addition.
+        outputs: the largest difference of the outputs on the given inputs, relative to the largest
+            output; None when the inputs were shapes alone. Both networks are run when it is asked for.
+
+    >>> import jax.numpy as jnp
+    >>> from penalties import shrink
+    >>> params = [jnp.array([[1.0, 0.0, 2.0]]), jnp.array([[1.0], [1.0], [1.0]])]
+    >>> print(shrink(lambda w, x: x @ w[0] @ w[1], params, jnp.ones((1, 1))).report)
+    what                           before    after  times smaller
+    -------------------------------------------------------------
+    units of 0 axis 1                   3        2            1.5
+    parameters                          6        4            1.5
+    bytes                              24       16            1.5
+    flops                              12        8            1.5
+    largest difference of outputs          0.0e+00
+    """
+
+    units: dict[str, tuple[int, int]]
+    parameters: tuple[int, int]
+    bytes: tuple[int, int]
+    flops: tuple[int, int]
+    _difference: Callable[[], float | None]
+
+    @property
+    def outputs(self) -> float | None:
+        """The largest difference of the outputs, relative to the largest output."""
+        return self._difference()
+
+    def _columns(self) -> Sequence[str]:
+        return ("what", ":before", ":after", ":times smaller")
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows = [_row(f"units of {name}", *counts) for name, counts in self.units.items()]
+        rows += [_row(name, *getattr(self, name)) for name in ("parameters", "bytes", "flops")]
+        difference = self.outputs
+        if difference is not None:
+            rows.append(("largest difference of outputs", "", f"{difference:.1e}", ""))
+        if all(before == after for before, after in self.units.values()):
+            rows.append(("no unit is dead", "", "", ""))
+        return rows
+
+
+def _row(name: str, before: int, after: int) -> tuple[str, ...]:
+    return name, f"{before:,}", f"{after:,}", f"{before / after:.3g}" if after else ""
+
+
+def largest_difference(large: Sequence[Any], small: Sequence[Any]) -> float:
+    """max |large − small| / max |large|, over all outputs."""
+    worst = 0.0
+    for a, b in zip(large, small, strict=True):
+        a, b = (np.asarray(x).astype(np.result_type(np.asarray(x).dtype, np.float64)) for x in (a, b))
+        if a.size:
+            scale = float(np.abs(a).max()) or 1.0
+            worst = max(worst, float(np.abs(a - b).max()) / scale)
+    return worst
+
+
+def flops(coupling: Coupling, keep: np.ndarray) -> int:
+    """Of the products of a program when only these labels stay."""
+    return _flops(coupling.program.equations, Cut(coupling, keep))
+
+
+def _flops(equations: Sequence[Equation], cut: Cut) -> int:
+    total = 0
+    for equation in equations:
+        if equation.body is not None:
+            total += equation.params["length"] * _flops(equation.body.equations, cut)
+        elif equation.name in ("dot_general", "conv_general_dilated"):
+            kernel = cut.shape(equation.inputs[1])
+            out = math.prod(cut.shape(equation.outputs[0]))
+            if equation.name == "dot_general":
+                (_, right), _ = equation.params["dimension_numbers"]
+                total += 2 * out * math.prod(kernel[k] for k in right)
+            else:
+                d = equation.params["dimension_numbers"]
+                total += 2 * out * math.prod(kernel[k] for k in d.rhs_spec[1:])
+    return total
+
+
+def measured(
+    network: Network,
+    coupling: Coupling,
+    keep: np.ndarray,
+    units: dict[str, tuple[int, int]],
+    apply: Callable[..., Any],
+    params: Any,
+) -> ShrinkReport:
+    """The report on a network of which only these labels stay."""
+    small = network.leaves_of(params)
+    everything = np.ones_like(keep)
+
+    @functools.cache
+    def difference() -> float | None:
+        if any(isinstance(x, jax.ShapeDtypeStruct) for x in network.inputs):
+            return None
+        large = jax.jit(network.function)(network.leaves, network.inputs)
+        arguments = network.arguments(network.inputs)
+        return largest_difference(
+            jax.tree.leaves(large), jax.tree.leaves(jax.jit(lambda p: apply(p, *arguments))(params))
+        )
+
+    return ShrinkReport(
+        units,
+        (sum(x.size for x in network.leaves), sum(x.size for x in small)),
+        (sum(x.nbytes for x in network.leaves), sum(x.nbytes for x in small)),
+        (flops(coupling, everything), flops(coupling, keep)),
+        difference,
+    )
