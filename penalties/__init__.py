@@ -1,31 +1,37 @@
 """penalties: L1, L2, ElasticNet and their relatives for JAX, with zeros that are exactly zero."""
 
+from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
 
 from penalties import functional
 from penalties._family.elementwise import L1, L2, ElasticNet, Huber
 from penalties._family.groups import Grouped, GroupLasso
 from penalties._family.nonconvex import MCP, LogSum
-from penalties._measure.describe import describe
-from penalties._measure.optimality import optimality
-from penalties._measure.sparsity import sparsity
+from penalties._measure.describe import Description, describe
+from penalties._measure.optimality import Optimality, optimality
+from penalties._measure.sparsity import Sparsity, sparsity
 from penalties._penalty.base import Order, Penalty
 from penalties._penalty.config import from_config
 from penalties._penalty.fields import parameter, static
 from penalties._penalty.rule import Average
 from penalties._penalty.settling import SettlingPenalty, SmoothPenalty
 from penalties._penalty.sizes import SizePenalty
+from penalties._penalty.strengths import Strength
 from penalties._shrink.couplings import CoupledAxis, CoupledUnits, Couplings, PinnedAxis, couplings
 from penalties._shrink.report import ShrinkReport
 from penalties._shrink.shrink import Shrunk, shrink
 from penalties._training.add_penalty import add_penalty
 from penalties._training.keep_zeros import keep_zeros
-from penalties._training.penalized import penalized
+from penalties._training.penalized import PenalizedState, penalized
 from penalties._training.proximal import proximal
-from penalties._tree.selection import kernels
+from penalties._training.scheduled import PenaltyState
+from penalties._tree.selection import Where, kernels
 from penalties.functional import elastic_net, group_lasso, l1, l2
 
-__version__ = _version("penalties")
+try:
+    __version__ = _version("penalties")
+except _PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
 
 __all__ = [
     "L1",
@@ -35,19 +41,26 @@ __all__ = [
     "CoupledAxis",
     "CoupledUnits",
     "Couplings",
+    "Description",
     "ElasticNet",
     "GroupLasso",
     "Grouped",
     "Huber",
     "LogSum",
+    "Optimality",
     "Order",
+    "PenalizedState",
     "Penalty",
+    "PenaltyState",
     "PinnedAxis",
     "SettlingPenalty",
     "ShrinkReport",
     "Shrunk",
     "SizePenalty",
     "SmoothPenalty",
+    "Sparsity",
+    "Strength",
+    "Where",
     "add_penalty",
     "couplings",
     "describe",
