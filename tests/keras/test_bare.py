@@ -16,7 +16,7 @@ from keras_case import ignore_numpy_copies, keras_rules, kernel_of, linear, regr
 pytestmark = ignore_numpy_copies
 
 
-class Quartic(penalties.Penalty):
+class FourthPower(penalties.Penalty):
     """A penalty of a user's own."""
 
     strength: float
@@ -29,7 +29,7 @@ PENALTIES = [
     penalties.L1(0.3),
     penalties.L1(0.1) + penalties.L2(0.2),
     penalties.GroupLasso(0.1),
-    Quartic(0.1),
+    FourthPower(0.1),
 ]
 
 
