@@ -28,8 +28,8 @@ class MCP(SizePenalty):
     >>> penalty = MCP(1.0, gamma=3.0)
     >>> float(penalty(jnp.array([1.5, -9.0])))
     2.625
-    >>> print(penalty.prox(jnp.array([0.5, 2.0, -9.0]), step=1.0).round(3))
-    [ 0.   1.5 -9. ]
+    >>> penalty.prox(jnp.array([0.5, -9.0]), step=1.0).tolist()
+    [0.0, -9.0]
 
     Source: Zhang, Nearly unbiased variable selection under minimax concave penalty, Ann. Statist. 38 (2010).
     """
