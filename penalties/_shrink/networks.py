@@ -7,7 +7,6 @@ from typing import Any
 import jax
 from flax import nnx
 
-from penalties._tree.opening import Opened
 from penalties._tree.paths import is_array, join, leaves_with_paths
 
 
@@ -22,27 +21,26 @@ class Network:
 
     def __init__(self, fn: Any, params: Any, inputs: Sequence[Any]):
         fn, params, inputs = _with_params(fn, params, inputs)
-        self._fn = fn
+        self.fn = fn
         self._graph = None
-        self.is_keras = isinstance(params, _class("keras", "Layer"))
-        if self.is_keras:
-            self._fn = _keras_function(params)
+        self.keras = params if isinstance(params, class_of("keras", "Layer")) else None
+        if self.keras is not None:
+            self.fn = _keras_function(params)
             params = {path: variable.value for path, variable in keras_variables(params).items()}
         elif isinstance(params, nnx.Module):
             self._graph, params = nnx.split(_evaluated(params))
         self._others, self.leaves, self._treedef = _arrays(params)
-        marked = Opened(params).tree
-        self.paths = [leaf.path for leaf in leaves_with_paths(marked) if is_array(leaf.value)]
+        self.paths = [leaf.path for leaf in leaves_with_paths(params) if _is_input(leaf.value)]
         self._other_inputs, self.inputs, self._input_treedef = _arrays(inputs)
 
     def function(self, leaves: Sequence[Any], inputs: Sequence[Any]) -> Any:
         """The function, of arrays alone."""
         params, arguments = self.tree(leaves), self.arguments(inputs)
         if self._graph is None:
-            return self._fn(params, *arguments)
+            return self.fn(params, *arguments)
         before = _values(params)
         module = nnx.merge(self._graph, params)
-        results = self._fn(module, *arguments)
+        results = self.fn(module, *arguments)
         _refuse_updates(before, _values(nnx.split(module)[1]))
         return results
 
@@ -60,6 +58,10 @@ class Network:
         other.__dict__.update(self.__dict__)
         other._other_inputs, other.inputs, other._input_treedef = _arrays(tuple(inputs))
         return other
+
+    def like(self, params: Any) -> "Network":
+        """The same function and inputs, and other params."""
+        return Network(self.fn, params, self.arguments(self.inputs))
 
     @property
     def signature(self) -> tuple[Any, ...]:
@@ -82,16 +84,17 @@ class Network:
 
 def _with_params(fn: Any, params: Any, inputs: Sequence[Any]) -> tuple[Any, Any, tuple[Any, ...]]:
     """Models that hold their params stand in the place of the function: `shrink(model, x)`."""
-    if isinstance(fn, _class("flax.linen", "Module")):
+    if isinstance(fn, class_of("flax.linen", "Module")):
         return fn.apply, params, tuple(inputs)
-    if isinstance(fn, (nnx.Module, _class("keras", "Layer"), _class("equinox", "Module"))):
+    if isinstance(fn, (nnx.Module, class_of("keras", "Layer"), class_of("equinox", "Module"))):
         return (lambda model, *inputs: model(*inputs)), fn, (params, *inputs)
     if not callable(fn):
         raise TypeError(f"expected a function of params and inputs, or a model; got a {type(fn).__name__}")
     return fn, params, tuple(inputs)
 
 
-def _class(module: str, name: str) -> Any:
+def class_of(module: str, name: str) -> Any:
+    """A class of a library that may not be installed, for `isinstance`."""
     # Not imported here: where there is such an object, its library is imported already.
     return getattr(sys.modules.get(module), name, ())
 

@@ -9,10 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from penalties._shrink.along import cut_along
 from penalties._shrink.analysis import Analysis, Masks
 from penalties._shrink.couplings import Couplings, described
 from penalties._shrink.cut import Cut, take
+from penalties._shrink.into import with_small_params
 from penalties._shrink.networks import Network
+from penalties._shrink.program import Program
 from penalties._shrink.report import ShrinkReport, measured
 from penalties._shrink.sizes import sizes_of
 
@@ -37,7 +40,8 @@ def shrink(fn: Any, params: Any, *inputs: Any, fold: bool = True) -> "Shrunk":
         fold: whether constants are moved into biases.
 
     Returns:
-        A `Shrunk`: `params`, `apply(params, *inputs)`, `along(tree)`, `kept`, `sizes`, `report`.
+        A `Shrunk`: `params`, `apply(params, *inputs)`, `along(tree)`, `into(model)`, `kept`, `sizes`,
+        `report`.
 
     Raises:
         ValueError: params hold NaN or were donated; the function has side effects, draws random
@@ -129,6 +133,63 @@ class Shrunk:
             keep = analysis.check(self._masks, self._amounts)
             self._cuts[network.signature] = Cut(analysis.coupling, keep)
         return self._cuts[network.signature](leaves, network.inputs)
+
+    def along(self, tree: Any) -> Any:
+        """A tree that goes along with the large params, cut as they were.
+
+        For optimizer states, averages of params and masks: every leaf is cut whose path ends with that
+        of a leaf of the params; counters and all other leaves stay as they are. Constants of dead units
+        are moved into biases in `params` alone.
+
+        Raises:
+            ValueError: no leaf has such a path; one that has is of another shape, as the factored
+                moments of Adafactor.
+
+        >>> import jax.numpy as jnp, optax
+        >>> from penalties import shrink
+        >>> params = [jnp.array([[1.0, 0.0, 2.0]]), jnp.array([[1.0], [1.0], [1.0]])]
+        >>> small = shrink(lambda w, x: x @ w[0] @ w[1], params, jnp.ones((1, 1)))
+        >>> [moment.shape for moment in small.along(optax.adam(0.1).init(params))[0].mu]
+        [(1, 2), (2, 1)]
+        """
+        shapes = [tuple(x.shape) for x in self._network.leaves]
+        return cut_along(tree, self._network.paths, shapes, self._masks)
+
+    def into(self, model: Any) -> Any:
+        """The small params in a model, if it computes the small network.
+
+        The model is traced with the small params, and has to be the small network equation by equation:
+        many layers keep numbers from their old sizes (a norm its count, attention its heads) and would
+        be silently wrong.
+
+        Args:
+            model: the old model, or one that was built with `sizes`. NNX and Equinox modules: a new one
+                that holds the small params is returned, and `nnx.update(old, nnx.state(new))` changes the
+                old one in place. Keras models: one built small gets the weights; of an old one a clone with
+                the new units and filters is made. Linen modules and functions: the params that go with them.
+
+        Raises:
+            ValueError: it computes something else; the message names the equation, and the sizes to
+                build it with.
+
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from penalties import shrink
+        >>> class MLP(nnx.Module):
+        ...     def __init__(self, rngs):
+        ...         self.first, self.last = nnx.Linear(2, 8, rngs=rngs), nnx.Linear(8, 1, rngs=rngs)
+        ...     def __call__(self, x):
+        ...         return self.last(nnx.relu(self.first(x)))
+        >>> model = MLP(nnx.Rngs(0))
+        >>> model.first.kernel[...] = model.first.kernel[...].at[:, 3:].set(0)
+        >>> small = shrink(model, jnp.ones((1, 2))).into(model)
+        >>> small.first.kernel.shape, small(jnp.ones((5, 2))).shape
+        ((2, 3), (5, 1))
+        """
+        network = self._network
+        leaves = network.leaves_of(self.params)
+        small = Program(next(iter(self._cuts.values())), leaves, network.inputs)
+        return with_small_params(model, network, small, leaves, self.sizes)
 
     def _small_leaves(self) -> list[Any]:
         leaves = []
