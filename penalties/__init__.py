@@ -20,6 +20,7 @@ from penalties._penalty.strengths import Strength
 from penalties._shrink.couplings import CoupledAxis, CoupledUnits, Couplings, PinnedAxis, couplings
 from penalties._shrink.report import ShrinkReport
 from penalties._shrink.shrink import Shrunk, shrink
+from penalties._shrink.sparse import to_bcoo
 from penalties._training.add_penalty import add_penalty
 from penalties._training.keep_zeros import keep_zeros
 from penalties._training.penalized import PenalizedState, penalized
@@ -79,4 +80,5 @@ __all__ = [
     "shrink",
     "sparsity",
     "static",
+    "to_bcoo",
 ]
