@@ -49,6 +49,8 @@ class Cut:
             operands = [self._value(v, values) for v in equation.inputs]
             if equation.name == "scan":
                 results = self._scan(equation, operands, values)
+            elif equation.is_relu:
+                results = [jax.nn.relu(operands[0])]
             elif equation.name == "slice":
                 results = [self._slice(equation, operands[0])]
             else:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.extend.core import Literal
 
@@ -25,13 +26,17 @@ RANDOM = names("random_bits threefry2x32 rng_bit_generator rng_uniform")
 
 @dataclasses.dataclass(eq=False)
 class Equation:
-    """One primitive applied to variables; variables are numbers. A scan has a body."""
+    """One primitive applied to variables; variables are numbers. A scan has a body.
+
+    `is_relu` marks the maximum that stands for `jax.nn.relu`, whose derivative at 0 is 0 and not ½.
+    """
 
     primitive: Any
     params: dict[str, Any]
     inputs: list[int]
     outputs: list[int]
     body: "Body | None" = None
+    is_relu: bool = False
 
     @property
     def name(self) -> str:
@@ -110,7 +115,10 @@ class Program:
             if name in CALLS:
                 called = _called(params)
                 inner, consts = (called.jaxpr, called.consts) if hasattr(called, "consts") else (called, [])
+                start = len(equations)
                 results = self._write_out(inner, consts, operands, equations)
+                if name == "custom_jvp_call":
+                    self._mark_relu(equations[start:])
                 variables |= dict(zip(equation.outvars, results, strict=True))
                 continue
             results = [self._new(v.aval) for v in equation.outvars]
@@ -118,6 +126,11 @@ class Program:
             body = self._body(params["jaxpr"]) if name == "scan" else None
             equations.append(Equation(equation.primitive, params, operands, results, body))
         return [read(v) for v in jaxpr.outvars]
+
+    def _mark_relu(self, equations: list[Equation]) -> None:
+        if [equation.name for equation in equations] == ["max"]:
+            zeros = [v in self.constants and not np.any(self.constants[v]) for v in equations[0].inputs]
+            equations[0].is_relu = zeros == [False, True]
 
     def _body(self, closed: Any) -> Body:
         inputs = [self._new(v.aval) for v in closed.jaxpr.invars]

@@ -112,8 +112,10 @@ class Shrunk:
     def apply(self, params: Any, *inputs: Any) -> Any:
         """The outputs of the small network, for params like `self.params`.
 
-        Works under jit, grad and vmap. The function is traced once for each shape of the inputs, and it
-        is checked that what was cut is dead at that shape as well.
+        Works under jit, grad and vmap; functions with derivatives of their own (`jax.custom_jvp`,
+        `jax.custom_vjp`), other than `jax.nn.relu`, are differentiated as what they compute. The function
+        is traced once for each shape of the inputs, and it is checked that what was cut is dead at that
+        shape as well.
 
         Raises:
             ValueError: params do not fit; at these shapes the function needs what was cut.

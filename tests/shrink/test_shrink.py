@@ -414,6 +414,15 @@ class TestApply:
         rows = jax.vmap(small.apply, (None, 0))(small.params, X[:, None])
         np.testing.assert_allclose(rows[:, 0], mlp(weights, X), rtol=1e-5, atol=1e-6)
 
+    def test_the_derivative_of_relu_at_0_is_that_of_the_large_network(self, weights):
+        """A maximum, as which relu is traced, has ½ there."""
+        weights["a"], weights["b"] = weights["a"].at[:, 2:].set(0), jnp.zeros(8)
+        zeros = np.zeros((4, 3), np.float32)
+        small = shrink(mlp, weights, X)
+        ours = jax.grad(lambda p: small.apply(p, zeros).sum())(small.params)
+        theirs = jax.grad(lambda p: mlp(p, zeros).sum())(weights)
+        np.testing.assert_array_equal(ours["b"], theirs["b"][:2])
+
     def test_of_models(self):
         case = case_of("nnx mlp")
         case.fn.train()
