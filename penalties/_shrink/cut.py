@@ -88,7 +88,7 @@ class Cut:
     def _scan(self, equation: Equation, operands: list[Any], values: dict[int, Any]) -> list[Any]:
         body, p = equation.body, equation.params
         assert body is not None
-        constants, carried = p["num_consts"], p["num_consts"] + p["num_carry"]
+        constants, carried = body.constants, body.constants + body.carried
 
         def step(carry: list[Any], stacked: list[Any]) -> tuple[list[Any], list[Any]]:
             inner = dict(values)

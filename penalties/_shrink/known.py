@@ -106,9 +106,9 @@ class Knowledge:
 
     def _scan(self, equation: Equation, operands: list[Abstract]) -> list[Abstract]:
         """Of what is carried, that is known which is the same before and after every step."""
-        body, p = equation.body, equation.params
+        body = equation.body
         assert body is not None
-        constants, carried = p["num_consts"], p["num_consts"] + p["num_carry"]
+        constants, carried = body.constants, body.constants + body.carried
         stacked = [known_sums.same_along(x, [0]).map(lambda a: a[0]) for x in operands[carried:]]
         carry = operands[constants:carried]
         while True:

@@ -50,11 +50,17 @@ class Equation:
 
 @dataclasses.dataclass(eq=False)
 class Body:
-    """The equations of one step of a scan."""
+    """The equations of one step of a scan.
+
+    The inputs are constants, then what is carried, then one of each stacked array; the outputs what is
+    carried, then one of each that is stacked.
+    """
 
     inputs: list[int]
     outputs: list[int]
     equations: list[Equation]
+    constants: int
+    carried: int
 
 
 class Program:
@@ -123,7 +129,7 @@ class Program:
                 continue
             results = [self._new(v.aval) for v in equation.outvars]
             variables |= dict(zip(equation.outvars, results, strict=True))
-            body = self._body(params["jaxpr"]) if name == "scan" else None
+            body = self._body(params["jaxpr"], operands, results) if name == "scan" else None
             equations.append(Equation(equation.primitive, params, operands, results, body))
         return [read(v) for v in jaxpr.outvars]
 
@@ -132,11 +138,19 @@ class Program:
             zeros = [v in self.constants and not np.any(self.constants[v]) for v in equations[0].inputs]
             equations[0].is_relu = zeros == [False, True]
 
-    def _body(self, closed: Any) -> Body:
+    def _body(self, closed: Any, operands: list[int], results: list[int]) -> Body:
         inputs = [self._new(v.aval) for v in closed.jaxpr.invars]
         equations: list[Equation] = []
         outputs = self._write_out(closed.jaxpr, closed.consts, inputs, equations)
-        return Body(inputs, outputs, _needed(equations, outputs))
+        # What is stacked has one axis more outside; the params say it in another way in each version of JAX.
+        stacked = sum(
+            len(self.shapes[v]) > len(self.shapes[w]) for v, w in zip(operands, inputs, strict=True)
+        )
+        carried = sum(
+            len(self.shapes[v]) == len(self.shapes[w]) for v, w in zip(results, outputs, strict=True)
+        )
+        constants = len(inputs) - carried - stacked
+        return Body(inputs, outputs, _needed(equations, outputs), constants, carried)
 
     def _refuse_random(self) -> None:
         drawn = sorted({e.name for e in every_equation(self.equations)} & RANDOM)

@@ -62,8 +62,7 @@ def scan(coupling: "Coupling", equation: "Equation", operands: list[Axes]) -> li
     body = equation.body
     if body is None:
         raise AssertionError("a scan has a body")
-    constants = equation.params["num_consts"]
-    carried = constants + equation.params["num_carry"]
+    constants, carried = body.constants, body.constants + body.carried
     for i, (v, axes, whole) in enumerate(zip(body.inputs, operands, equation.inputs, strict=True)):
         if i >= carried:
             coupling.pin(axes[:1], "the axis of scan")

@@ -30,10 +30,10 @@ def _first_of(
         for v, w in zip(e.inputs, f.inputs, strict=True):
             if not _same(ours, theirs, v, w, names):
                 return f"{f.name}: {_shown(theirs, w)} against {_shown(ours, v)}"
-        for name, value in e.params.items():
-            # The jaxpr of a scan is compared below.
-            if (e.body is None or name != "jaxpr") and str(value) != str(f.params.get(name)):
-                return f"{f.name}: {name} {f.params.get(name)} against {value}"
+        # Of a scan the body is compared below.
+        for name in e.params if e.body is None else ("length", "reverse"):
+            if str(e.params[name]) != str(f.params.get(name)):
+                return f"{f.name}: {name} {f.params.get(name)} against {e.params[name]}"
         names.update(zip(e.outputs, f.outputs, strict=True))
         if e.body is not None and f.body is not None:
             names.update(zip(e.body.inputs, f.body.inputs, strict=True))

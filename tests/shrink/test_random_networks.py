@@ -59,7 +59,7 @@ def join(rng, p, h):
 
 def cut(rng, p, h):
     n = h.shape[-1]
-    start, step = int(rng.integers(n // 2)), int(rng.choice([1, 2]))
+    start, step = int(rng.integers((n + 1) // 2)), int(rng.choice([1, 2]))
     return lambda p, h: h[..., start::step]
 
 
