@@ -196,11 +196,11 @@ class Penalized(Wrapper):
         self.step_inside(fed, variables)
 
         for step in steps:
-            step.variable.assign(step.settled(step.variable.value))
+            self.assign(step.variable, step.settled(step.variable.value))
             if step.variable.constraint is not None:
-                step.variable.assign(step.variable.constraint(step.variable))
+                self.assign(step.variable, step.variable.constraint(step.variable))
         self._keep_zeros_in_moving_averages()
-        _internals.steps_of(self).assign_add(1)
+        self.assign_add(_internals.steps_of(self), 1)
 
     def penalties_of(self, variables: Sequence[Any]) -> list[Penalty | None]:
         """For each variable the part of the penalty that is for it, with its strengths of now, or None.
@@ -232,7 +232,7 @@ class Penalized(Wrapper):
         if average is None:
             return gradient
         steps = _internals.steps_of(self)
-        average.assign(settling.averaged(average.value, gradient, weight, steps.value))
+        self.assign(average, settling.averaged(average.value, gradient, weight, steps.value))
         return average.value
 
     def _keep_zeros_in_moving_averages(self) -> None:
@@ -242,7 +242,7 @@ class Penalized(Wrapper):
             for variable, average in zip(_internals.trained_by(optimizer), averages, strict=True):
                 if has_kink[self.position(variable)]:
                     zero = variable.value == 0
-                    average.assign(jnp.where(zero, jnp.zeros_like(average.value), average.value))
+                    self.assign(average, jnp.where(zero, jnp.zeros_like(average.value), average.value))
 
     @property
     def variables(self) -> list[Any]:

@@ -84,7 +84,7 @@ class Wrapper(_internals.AveragesInside):
             [variable.value for variable, _ in ordered],
         )
         for variable, value in zip([v for v, _ in ordered] + inner.variables, [*new, *state], strict=True):
-            variable.assign(value)
+            self.assign(variable, value)
 
     def position(self, variable: Any) -> int:
         """Where a known variable stands among those it was built with."""
@@ -138,14 +138,18 @@ class Wrapper(_internals.AveragesInside):
             ValueError: not built; another number of weights, or another shape.
         """
         variables = self.variables
-        if not self.built or [np.shape(w) for w in weights] != [tuple(v.shape) for v in variables]:
+        if not self.built:
+            raise ValueError(
+                f"You are calling `set_weights()` on a {type(self).__name__} that is not built: call "
+                "`optimizer.build(model.trainable_variables)` first"
+            )
+        if [np.shape(w) for w in weights] != [tuple(v.shape) for v in variables]:
             raise ValueError(
                 f"got {len(weights)} weights for the {len(variables)} variables of {type(self).__name__}, or "
-                "of other shapes: build it with the variables of the model, and pass one weight for each of "
-                "`optimizer.variables`"
+                "of other shapes: pass one weight for each of `optimizer.variables`"
             )
         for variable, weight in zip(variables, weights, strict=True):
-            variable.assign(weight)
+            self.assign(variable, weight)
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Gives the weights their final values: with EMA, their averages."""
@@ -153,7 +157,7 @@ class Wrapper(_internals.AveragesInside):
         if averaging_within(self):
             for variable in var_list:
                 # Not the very buffer of the average: a second `fit` would donate it twice, and fail.
-                variable.assign(keras.ops.copy(variable))
+                self.assign(variable, keras.ops.copy(variable))
 
     def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
         """Of the inner optimizer's weight decay."""

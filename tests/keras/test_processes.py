@@ -136,7 +136,12 @@ plain.fit(x, y, verbose=0)
 
 attach(penalties.L1(0.1).on("**/bias"), plain)
 print(penalties.describe(penalties.L1(0.1), model).size)
+assert penalties.describe(penalties.L1(0.1), model.trainable_variables).size == 97
+assert float(penalties.L1(0.5)([weight])) == 3.25
+bare = keras.Sequential([keras.Input((12,)), keras.layers.Dense(1, kernel_regularizer=penalties.L1(0.1))])
+bare.compile("sgd", "mse")
 for call in (
+    lambda: bare.fit(x, y, verbose=0),
     lambda: Regularizer(penalties.L1(0.1))(weight),
     lambda: model.fit(x, y, verbose=0),
     lambda: plain.fit(x, y, verbose=0, callbacks=[StrengthSchedule(lambda step: 1.0)]),
@@ -159,7 +164,7 @@ def test_other_backends_import_construct_and_infer(backend, tmp_path):
     paths = (tmp_path / name for name in ("model.keras", "x.npy", "y.npy"))
     shown = run(LOAD + ELSEWHERE, *paths, KERAS_BACKEND=backend).splitlines()
     np.testing.assert_allclose(json.loads(shown[0]), expected[:, 0], rtol=1e-5, atol=1e-6)
-    assert shown[1:] == ["97", "says so", "says so", "says so"]
+    assert shown[1:] == ["97", "says so", "says so", "says so", "says so"]
 
 
 EXPORT = """
