@@ -25,8 +25,9 @@ def attach(penalty: Penalty, model: Any) -> None:
 
     Args:
         penalty: a Penalty, selected by Keras paths: `L1(1e-4).on("**/kernel")`. List yours by
-            `[v.path for v in model.trainable_variables]`; frozen weights are not among them. Without
-            a selection, every trainable weight.
+            `[v.path for v in model.trainable_variables]`; frozen weights are not among them. What all
+            begin with, such as the name of a Sequential model, may be left out. Without a selection,
+            every trainable weight.
         model: a built Keras model. Of a part of a model, or a layer: compile the whole anew.
 
     Raises:

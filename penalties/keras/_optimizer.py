@@ -16,7 +16,7 @@ from penalties.keras._backend import require_jax
 from penalties.keras._bound import BoundPenalty, check_penalty, same_but_for_the_beginning
 from penalties.keras._model_state import state_dtype
 from penalties.keras._step import Step, dense, times
-from penalties.keras._wrapper import Wrapper, all_within, averaging_within
+from penalties.keras._wrapper import Wrapper, all_within, averaging_within, optimizer_in
 
 
 @final
@@ -35,7 +35,8 @@ class Penalized(Wrapper):
             or a `MultiOptimizer` may be inside or around.
         penalty: a Penalty with a rule for zeros: L1, L2, ElasticNet, GroupLasso, sums and selections
             of them. Paths are Keras's, "dense/kernel"; list yours by
-            `[v.path for v in model.trainable_variables]`.
+            `[v.path for v in model.trainable_variables]`. What all begin with, such as the name of a
+            Sequential model, may be left out.
         decay: of the average, which decides about zeros only. By default there is none: the average is
             over a window of 100 steps, which after 1,000 steps grows by one in three, to a third of all
             steps in the end. A number in [0, 1) fixes the window at 1/(1 − decay) steps, for problems that
@@ -85,13 +86,7 @@ class Penalized(Wrapper):
         loss_scale_factor: float | None = None,
         name: str | None = None,
     ):
-        inner = keras.optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
-        if not isinstance(inner, keras.optimizers.Optimizer):
-            raise TypeError(
-                f"Penalized got the optimizer {optimizer!r} of type {type(optimizer).__name__}: expected "
-                "a Keras optimizer such as keras.optimizers.Adam(1e-3); for optax there is "
-                "penalties.penalized"
-            )
+        inner = optimizer_in(optimizer, type(self).__name__)
         if penalized_in(inner):
             raise TypeError(
                 "Penalized got an optimizer that is Penalized already: give one Penalized the sum of the "

@@ -20,8 +20,8 @@ class Regularizer(keras.Regularizer):
             (`kernel_regularizer=`, ...) says which weight it is for. To choose weights of a model
             by their paths, use `penalties.keras.attach`.
 
-    A bare penalty, `kernel_regularizer=penalties.L1(0.01)`, trains as this does, and is saved and
-    loaded as this once `penalties.keras` is imported.
+    From Keras 3.15 on, a bare penalty, `kernel_regularizer=penalties.L1(0.01)`, trains as this does, and
+    is saved and loaded as this once `penalties.keras` is imported. Older ones want this.
 
     Calling it returns a scalar, float32 (float64 for float64 weights) whatever the dtype of x.
 

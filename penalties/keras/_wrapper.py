@@ -164,6 +164,22 @@ class Wrapper(_internals.AveragesInside):
         self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
 
 
+def optimizer_in(optimizer: Any, wrapper: str) -> keras.optimizers.Optimizer:
+    """The Keras optimizer of this name, or itself.
+
+    Raises:
+        TypeError: it is none; the error names the wrapper that got it.
+    """
+    inner = keras.optimizers.get(optimizer) if isinstance(optimizer, str) else optimizer
+    if not isinstance(inner, keras.optimizers.Optimizer):
+        raise TypeError(
+            f"{wrapper} got the optimizer {optimizer!r} of type {type(optimizer).__name__}: expected "
+            "a Keras optimizer such as keras.optimizers.Adam(1e-3); for optax there is "
+            "penalties.penalized"
+        )
+    return inner
+
+
 def all_within(optimizer: Any) -> list[Any]:
     """The optimizer, and all that it wraps, outermost first."""
     if hasattr(optimizer, "inner_optimizer"):

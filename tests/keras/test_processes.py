@@ -138,10 +138,8 @@ attach(penalties.L1(0.1).on("**/bias"), plain)
 print(penalties.describe(penalties.L1(0.1), model).size)
 assert penalties.describe(penalties.L1(0.1), model.trainable_variables).size == 97
 assert float(penalties.L1(0.5)([weight])) == 3.25
-bare = keras.Sequential([keras.Input((12,)), keras.layers.Dense(1, kernel_regularizer=penalties.L1(0.1))])
-bare.compile("sgd", "mse")
 for call in (
-    lambda: bare.fit(x, y, verbose=0),
+    lambda: penalties.L1(0.1)(weight),  # as Keras calls a bare penalty on a weight
     lambda: Regularizer(penalties.L1(0.1))(weight),
     lambda: model.fit(x, y, verbose=0),
     lambda: plain.fit(x, y, verbose=0, callbacks=[StrengthSchedule(lambda step: 1.0)]),
