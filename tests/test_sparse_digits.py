@@ -14,6 +14,8 @@ from sparse_digits import MLP, STRENGTHS, accuracy, dead, digits, each, methods,
 
 from penalties import kernels, sparsity
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trained():

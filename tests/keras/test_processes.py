@@ -24,7 +24,7 @@ from penalties.keras import (
 
 from keras_case import ignore_numpy_copies, keras_rules, linear, regression  # noqa: F401
 
-pytestmark = ignore_numpy_copies
+pytestmark = [ignore_numpy_copies, pytest.mark.slow]
 
 
 def run(script: str, *arguments: object, **environment: str) -> str:

@@ -171,6 +171,7 @@ def test_equinox_by_sizes():
     np.testing.assert_allclose(fn(new, X), fn(model, X), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 class TestKeras:
     @ignore_numpy_copies
     def test_a_clone_with_new_units_is_saved_and_loaded(self, tmp_path):

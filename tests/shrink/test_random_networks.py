@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -118,6 +119,7 @@ def kill(rng, params):
     return params
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.lists(st.sampled_from(LAYERS), min_size=2, max_size=6), st.booleans())
 @settings(max_examples=20)
 def test_the_outputs_are_the_same(seed, kinds, fold):

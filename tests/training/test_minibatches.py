@@ -23,6 +23,8 @@ OPTIMIZERS = {
     "rmsprop": (optax.rmsprop, 3e-3),
     "adagrad": (optax.adagrad, 0.1),
 }
+QUICK = ("sgd", "adam")
+EVERY_OPTIMIZER = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in OPTIMIZERS]
 SCHEDULES = {
     "constant": lambda rate: rate,
     "cosine": lambda rate: optax.cosine_decay_schedule(rate, STEPS),
@@ -87,7 +89,7 @@ def f1(found, true):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", EVERY_OPTIMIZER)
 def test_l1_finds_the_support(optimizer, schedule):
     make, rate = OPTIMIZERS[optimizer]
     found = supports(single_weights(), make(SCHEDULES[schedule](rate)), (200,))
@@ -95,7 +97,7 @@ def test_l1_finds_the_support(optimizer, schedule):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", EVERY_OPTIMIZER)
 def test_group_lasso_finds_the_groups(optimizer, schedule):
     make, rate = OPTIMIZERS[optimizer]
     found = supports(groups(), make(SCHEDULES[schedule](rate)), (5, 40))
