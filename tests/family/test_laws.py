@@ -1,4 +1,4 @@
-"""The laws that every penalty of the table in `cases.py` keeps."""
+"""The laws that every penalty of the table in `cases/` keeps."""
 
 import copy
 import json
