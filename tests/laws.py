@@ -1,0 +1,50 @@
+"""What the laws in `family/test_laws_*.py` share."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from penalties import SettlingPenalty
+
+from cases import CASES, SHAPES, Case, flat, random_params, ravel, tree
+
+STRENGTH, STEP = 0.3, 0.7
+
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+every_convex_case = pytest.mark.parametrize("case", [c for c in CASES if c.convex], ids=str)
+every_settling_case = pytest.mark.parametrize(
+    "case", [c for c in CASES if isinstance(c.make(STRENGTH), SettlingPenalty)], ids=str
+)
+
+
+def seeds():
+    return st.integers(0, 2**32 - 1)
+
+
+def objective(case: Case, z, v, step: float) -> float:
+    return step * case.total(z, STRENGTH) + 0.5 * float(np.sum((ravel(z) - ravel(v)) ** 2))
+
+
+def assert_same_bits(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert x.dtype == y.dtype
+        np.testing.assert_array_equal(np.asarray(x, np.float64), np.asarray(y, np.float64))
+
+
+def half_zero_params(dtype=jnp.float64):
+    """Weights of which some are zero, and some whole groups."""
+    leaves = flat(random_params(0, dtype))
+    leaves["dense/kernel"][:, 0] = leaves["dense/kernel"][1, 1] = 0
+    leaves["scan/kernel"][:, :, 1] = leaves["scan/kernel"][0, 1, 0] = 0
+    return tree({path: jnp.asarray(w, dtype) for path, w in leaves.items()})
+
+
+def unravel_np(vector):
+    leaves, start = {}, 0
+    for path, shape in SHAPES.items():
+        size = int(np.prod(shape))
+        leaves[path] = vector[start : start + size].reshape(shape)
+        start += size
+    return tree(leaves)
