@@ -19,10 +19,17 @@ FLOORS = [
     "_family",
     "_penalty",
     "_tree",
+    "_tables",
     "_numerics",
 ]
 # Floors that stand side by side.
-APART = {("_shrink", "_training"), ("_shrink", "_measure"), ("_measure", "_family"), ("keras", "_shrink")}
+APART = {
+    ("_shrink", "_training"),
+    ("_shrink", "_measure"),
+    ("_measure", "_family"),
+    ("keras", "_shrink"),
+    ("_tree", "_tables"),
+}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 

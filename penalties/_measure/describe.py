@@ -1,11 +1,6 @@
 """What is penalized, by what, by how much, and how sparse it is: `describe`."""
 
-import html
-import io
 import math
-import os
-import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, final
@@ -14,10 +9,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.core import Tracer
-from rich.box import Box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from penalties._measure.sparsity import count_zeros, is_weight
 from penalties._numerics import sum_scalars
@@ -26,6 +17,7 @@ from penalties._penalty.binding import positions
 from penalties._penalty.evaluation import leaf_values
 from penalties._penalty.fields import Kind, names, number_names, remade
 from penalties._penalty.strengths import PerLeaf
+from penalties._tables import Tabular
 from penalties._tree.opening import Opened
 from penalties._tree.paths import Leaf, NotAnArray, leaves_with_paths
 
@@ -66,7 +58,8 @@ def describe(penalty: Penalty, params: Any) -> "Description":
             "such as L1(1e-4); of a schedule, describe what it gives at one step"
         )
     with jax.ensure_compile_time_eval():  # params may be constants of a function under jit
-        tree = Opened(params).tree
+        opened = Opened(params)
+        tree = opened.tree
         if any(isinstance(x, Tracer) for x in jax.tree.leaves((penalty, tree))):
             raise TypeError(
                 "describe shows numbers, and of traced params or strengths there are none yet: call "
@@ -74,7 +67,7 @@ def describe(penalty: Penalty, params: Any) -> "Description":
                 "`sparsity(params)`"
             )
         values, total, zeros = jax.device_get(_measured(penalty, tree))
-    leaves = leaves_with_paths(tree)
+    leaves = opened.leaves
     texts = _texts(penalty, leaves)
     rows = {
         leaf.path: _row(leaf, texts.get(i), float(values.get(i, 0)), float(total), int(zeros.get(i, 0)))
@@ -99,7 +92,7 @@ class Row(TypedDict):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
-class Description(Mapping[str, Row]):
+class Description(Tabular, Mapping[str, Row]):
     """What `describe` returns: rows by leaf path, a table when printed or shown in a notebook.
 
     >>> import jax.numpy as jnp
@@ -138,33 +131,16 @@ class Description(Mapping[str, Row]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __repr__(self) -> str:
-        console = Console(file=io.StringIO(), width=_width(), color_system=None, force_jupyter=False)
-        with console.capture() as captured:
-            console.print(self.__rich__())
-        return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
+    def _table_columns(self) -> tuple[str, ...]:
+        return "leaf", "shape", "dtype", "penalty", ":value", ":share", ":zeros"
 
-    def __rich__(self) -> Table:
-        # Folded and never cut: a path is of no use without its end. As Text, for "[3]" is no markup.
-        table = Table(box=_RULES, show_edge=False, pad_edge=False, collapse_padding=True, show_footer=True)
-        for name, foot in zip(_COLUMNS, self._foot(), strict=True):
-            table.add_column(
-                name, Text(foot), justify="right" if name in _NUMBERS else "left", overflow="fold"
-            )
-        for path, row in self._rows.items():
-            table.add_row(*map(Text, _cells(path, row)), style="" if row["penalty"] else "dim")
-        return table
+    def _table_rows(self) -> Iterator[tuple[str, ...]]:
+        return (_cells(path, row) for path, row in self._rows.items())
 
-    def _repr_html_(self) -> str:
-        body = (_html_row(_cells(path, row), faint=not row["penalty"]) for path, row in self._rows.items())
-        return (
-            '<table style="border-collapse: collapse">'
-            f"<thead>{_html_row(_COLUMNS, tag='th')}</thead>"
-            f"<tbody>{''.join(body)}</tbody>"
-            f"<tfoot>{_html_row(self._foot(), tag='th')}</tfoot></table>"
-        )
+    def _is_faint(self, row: Sequence[str]) -> bool:
+        return row[3] in (_NONE, _NOT_TRAINED)
 
-    def _foot(self) -> tuple[str, ...]:
+    def _table_foot(self) -> tuple[str, ...]:
         return (
             "total",
             "",
@@ -236,18 +212,7 @@ def _part(value: float, total: float) -> float:
     return value / total if total else 0.0
 
 
-# How the table looks. Plain characters: it may be printed to any file.
-
-_COLUMNS = ("leaf", "shape", "dtype", "penalty", "value", "share", "zeros")
-_NUMBERS = ("value", "share", "zeros")
-_RULES = Box("    \n    \n -- \n    \n    \n -- \n    \n    \n", ascii=True)
-
-
-def _width() -> int:
-    """The columns there are to print to: those of the terminal, or as many as it takes."""
-    if "COLUMNS" not in os.environ and not (sys.stdout and sys.stdout.isatty()):
-        return 100_000  # into a file or a pipe: what is folded there is not found again
-    return max(80, shutil.get_terminal_size().columns)  # below 80 the numbers would be folded, too
+_NONE, _NOT_TRAINED = "none", "not trained"  # in place of a penalty
 
 
 def _cells(path: str, row: Row) -> tuple[str, ...]:
@@ -256,7 +221,7 @@ def _cells(path: str, row: Row) -> tuple[str, ...]:
         path or "(the array)",
         str(row["shape"]),
         row["dtype"],
-        row["penalty"] or ("none" if row["trainable"] else "not trained"),
+        row["penalty"] or (_NONE if row["trainable"] else _NOT_TRAINED),
         f"{row['value']:.4g}" if penalized else "",
         _percent(row["share"]) if penalized else "",
         _zeros_of(row["zeros"], row["size"]) if row["trainable"] else "",
@@ -269,13 +234,3 @@ def _zeros_of(zeros: int, size: int) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.3g}%" if math.isfinite(share) else f"{share}"
-
-
-def _html_row(cells: Sequence[str], *, tag: str = "td", faint: bool = False) -> str:
-    # The notebook's own colours, light or dark; its alignment is for numbers only.
-    aligned = ("right" if name in _NUMBERS else "left" for name in _COLUMNS)
-    drawn = "".join(
-        f'<{tag} style="text-align: {side}; padding: 2px 8px">{html.escape(cell)}</{tag}>'
-        for side, cell in zip(aligned, cells, strict=True)
-    )
-    return f'<tr style="opacity: 0.6">{drawn}</tr>' if faint else f"<tr>{drawn}</tr>"

@@ -13,7 +13,7 @@ from penalties._penalty.base import Penalty
 from penalties._penalty.binding import bind_joined
 from penalties._penalty.settling import check_settling
 from penalties._tree.opening import Opened
-from penalties._tree.paths import is_inexact
+from penalties._tree.paths import is_inexact, leaves_with_paths
 
 
 class Optimality(NamedTuple):
@@ -60,9 +60,11 @@ def optimality(penalty: Penalty, params: Any, grads: Any) -> Optimality:
 
 @jax.jit
 def _optimality(penalty: Penalty, params: Any, grads: Any) -> Optimality:
+    gradients = leaves_with_paths(grads)
+    bound = bind_joined(penalty, leaves_with_paths(params), gradients, "grads")
     squares = {
         gradient.path: _square_norm(p, leaf.value, gradient.value)
-        for p, leaf, gradient in bind_joined(penalty, params, grads, "grads")
+        for (p, leaf), gradient in zip(bound, gradients, strict=True)
         if leaf.trainable and is_inexact(gradient)  # integers have gradients of float0
     }
     # Not a dict, whose keys jit sorts: "10" before "2".

@@ -90,6 +90,7 @@ class Penalty(abc.ABC):
             flax_states.register(cls)
 
     def __post_init__(self):
+        flax_states.register_if_flax_is_there()
         for field in dataclasses.fields(self):
             name, value = f"{type(self).__name__}.{field.name}", getattr(self, field.name)
             match kind_of(field):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from penalties._penalty.fields import Kind, names, number_names, range_of, remade
 from penalties._penalty.strengths import PerLeaf, guarded
-from penalties._tree.joining import join_leaves
+from penalties._tree.joining import join
 from penalties._tree.opening import Opened
-from penalties._tree.paths import Leaf, NotAnArray, is_inexact, leaves_with_paths
+from penalties._tree.paths import Leaf, NotAnArray, is_inexact
 from penalties._tree.selection import nothing_selected
 
 if TYPE_CHECKING:
@@ -85,17 +85,15 @@ def _binder(penalty: Penalty, leaves: Sequence[Leaf]) -> Callable[[Leaf], Penalt
 
 def check(penalty: Penalty, params: Any) -> None:
     """Raises what calling the penalty on these params would raise."""
-    bind(penalty, leaves_with_paths(Opened(params).tree))
+    bind(penalty, Opened(params).leaves)
 
 
 def bind_joined(
-    penalty: Penalty, params: Any, other: Any, name: str
-) -> list[tuple[Penalty | None, Leaf, Leaf]]:
-    """(penalty of the leaf, leaf of params, leaf of other) for each leaf of `other`.
+    penalty: Penalty, params: Sequence[Leaf], other: Sequence[Leaf], name: str
+) -> list[tuple[Penalty | None, Leaf]]:
+    """For each leaf of `other` its penalty, and the leaf of params.
 
     Bound on all leaves of params: a selection is no error where only the gradients lack its leaves.
     """
-    joined = join_leaves(params, other, name)
-    leaves = leaves_with_paths(params)
-    bound = {leaf.path: p for leaf, p in zip(leaves, bind(penalty, leaves), strict=True)}
-    return [(bound[leaf.path], leaf, its) for leaf, its in joined]
+    joined, bound = join(params, other, name), bind(penalty, params)
+    return [(bound[i], params[i]) for i in joined]

@@ -13,7 +13,7 @@ from penalties._numerics import sum_scalars, widen
 from penalties._penalty import rule
 from penalties._penalty.binding import bind, bind_joined
 from penalties._penalty.strengths import PerLeaf, as_jax_leaf, guarded
-from penalties._tree.joining import join_leaves
+from penalties._tree.joining import join
 from penalties._tree.opening import Opened
 from penalties._tree.paths import Leaf, at_leaf, leaves_with_paths
 
@@ -96,18 +96,22 @@ def _prox(penalty: Penalty, tree: Any, step: Any) -> dict[int, Array]:
 
 @jax.jit
 def _subgradient(penalty: Penalty, params: Any, grads: Any) -> dict[int, Array]:
+    gradients = leaves_with_paths(grads)
+    bound = bind_joined(penalty, leaves_with_paths(params), gradients, "grads")
     return {
         i: at_leaf(leaf, rule.direction, p, leaf.value, gradient.value, gradient.value)
-        for i, (p, leaf, gradient) in enumerate(bind_joined(penalty, params, grads, "grads"))
+        for i, ((p, leaf), gradient) in enumerate(zip(bound, gradients, strict=True))
         if p is not None
     }
 
 
 @jax.jit
 def _settle(penalty: Penalty, params: Any, moved: Any, direction: Any) -> dict[int, Array]:
-    directions = {new.path: leaf.value for leaf, new in join_leaves(direction, moved, "moved", "direction")}
+    new, directions = leaves_with_paths(moved), leaves_with_paths(direction)
+    bound = bind_joined(penalty, leaves_with_paths(params), new, "moved")
+    at = join(directions, new, "moved", "direction")
     return {
-        i: at_leaf(leaf, rule.settled, p, leaf.value, new.value, directions[leaf.path], None)
-        for i, (p, leaf, new) in enumerate(bind_joined(penalty, params, moved, "moved"))
+        i: at_leaf(leaf, rule.settled, p, leaf.value, new[i].value, directions[at[i]].value, None)
+        for i, (p, leaf) in enumerate(bound)
         if p is not None
     }

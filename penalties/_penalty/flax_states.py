@@ -20,7 +20,12 @@ _unregistered: list[type] = []
 def register(cls: type) -> None:
     """Makes a class of penalties one that Flax can serialize: now, or when Flax is there."""
     _unregistered.append(cls)
-    if "flax.serialization" in sys.modules:
+    register_if_flax_is_there()
+
+
+def register_if_flax_is_there() -> None:
+    """Tells Flax of all classes of penalties that it was not told of, if it is imported."""
+    if _unregistered and "flax.serialization" in sys.modules:
         register_all()
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 
 from penalties._shrink.cut import take
+from penalties._tree.nnx_modules import is_module, merge, split
 from penalties._tree.paths import is_array, leaves_with_paths
 
 
@@ -16,9 +16,9 @@ def cut_along(
     tree: Any, paths: Sequence[str], shapes: Sequence[tuple[int, ...]], masks: list[list[np.ndarray]]
 ) -> Any:
     """The tree, its leaves cut whose path ends with that of a leaf of the params."""
-    if isinstance(tree, nnx.Module):
-        graph, state = nnx.split(tree)
-        return nnx.merge(graph, cut_along(state, paths, shapes, masks))
+    if is_module(tree):
+        graph, state = split(tree)
+        return merge(graph, cut_along(state, paths, shapes, masks))
     leaves, treedef = jax.tree.flatten(tree)
     found = False
     for i, leaf in enumerate(leaves_with_paths(tree)):

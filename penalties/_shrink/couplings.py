@@ -9,8 +9,8 @@ import numpy as np
 from penalties._shrink.coupling import Coupling
 from penalties._shrink.networks import Network
 from penalties._shrink.program import Program
-from penalties._shrink.tables import Tabular
 from penalties._shrink.units import Units, units_of
+from penalties._tables import Tabular
 
 
 def couplings(fn: Any, params: Any, *inputs: Any) -> "Couplings":
@@ -156,23 +156,21 @@ class Couplings(Tabular, Sequence[CoupledUnits]):
     def __iter__(self) -> Iterator[CoupledUnits]:
         return iter(self.classes)
 
-    def _columns(self) -> Sequence[str]:
+    def _table_columns(self) -> Sequence[str]:
         return ("class", ":units", "leaf", "axis")
 
-    def _rows(self) -> list[tuple[str, ...]]:
-        rows = []
+    def _table_rows(self) -> Iterator[tuple[str, ...]]:
         for found in self.classes:
             first = (found.name, f"{found.units:,}")
             for axis in found.axes:
                 each = axis.positions.shape[1]
                 many = f", {each} positions each" if each > 1 else ""
                 read = ", summed over" if axis.summed else ""
-                rows.append((*first, axis.path, f"{axis.axis} of {axis.length}{many}{read}"))
+                yield *first, axis.path, f"{axis.axis} of {axis.length}{many}{read}"
                 first = ("", "")
         for i, axis in enumerate(self.pinned):
             title = "" if i else "pinned"
-            rows.append((title, "", axis.path, f"{axis.axis} of {axis.length}: {axis.why}"))
-        return rows
+            yield title, "", axis.path, f"{axis.axis} of {axis.length}: {axis.why}"
 
 
 def described(coupling: Coupling, units: Units, paths: list[str]) -> Couplings:

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-from flax import nnx
 
-from penalties._shrink.networks import Network, class_of, keras_variables
+from penalties._shrink.networks import Network, keras_variables
 from penalties._shrink.program import Program
 from penalties._shrink.same_program import first_difference
+from penalties._tree.libraries import class_of
+from penalties._tree.nnx_modules import is_module, merge, split
 
 Sizes = Mapping[str, int | tuple[int, ...]]
 
@@ -24,9 +25,9 @@ def with_small_params(
     if isinstance(model, class_of("keras", "Layer")):
         result = _keras_model(model, network, leaves, sizes)
         candidate = Network(result, arguments[0], arguments[1:])
-    elif isinstance(model, nnx.Module):
-        graph, state = nnx.split(model)
-        result = nnx.merge(graph, jax.tree.unflatten(jax.tree.structure(state), leaves))
+    elif is_module(model):
+        graph, state = split(model)
+        result = merge(graph, jax.tree.unflatten(jax.tree.structure(state), leaves))
         candidate = network.like(result)
     elif isinstance(model, class_of("equinox", "Module")):
         result = Network(network.fn, model, ()).tree(leaves)

@@ -1,12 +1,12 @@
 """What can be shrunk, whatever it is written in: leaves with paths, and a function of leaves and inputs."""
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from flax import nnx
 
+from penalties._tree.libraries import class_of
+from penalties._tree.nnx_modules import is_module, merge, split
 from penalties._tree.paths import is_array, join, leaves_with_paths
 
 
@@ -27,8 +27,8 @@ class Network:
         if self.keras is not None:
             self.fn = _keras_function(params)
             params = {path: variable.value for path, variable in keras_variables(params).items()}
-        elif isinstance(params, nnx.Module):
-            self._graph, params = nnx.split(_evaluated(params))
+        elif is_module(params):
+            self._graph, params = split(_evaluated(params))
         self._others, self.leaves, self._treedef = _arrays(params)
         self.paths = [leaf.path for leaf in leaves_with_paths(params) if _is_input(leaf.value)]
         self._other_inputs, self.inputs, self._input_treedef = _arrays(inputs)
@@ -39,9 +39,9 @@ class Network:
         if self._graph is None:
             return self.fn(params, *arguments)
         before = _values(params)
-        module = nnx.merge(self._graph, params)
+        module = merge(self._graph, params)
         results = self.fn(module, *arguments)
-        _refuse_updates(before, _values(nnx.split(module)[1]))
+        _refuse_updates(before, _values(split(module)[1]))
         return results
 
     def tree(self, leaves: Sequence[Any]) -> Any:
@@ -71,8 +71,8 @@ class Network:
 
     def leaves_of(self, params: Any) -> list[Any]:
         """The arrays of a tree like the params."""
-        if isinstance(params, nnx.Module):
-            params = nnx.split(params)[1]
+        if is_module(params):
+            params = split(params)[1]
         _, leaves, treedef = _arrays(params)
         if treedef != self._treedef or len(leaves) != len(self.leaves):
             raise ValueError(
@@ -86,20 +86,16 @@ def _with_params(fn: Any, params: Any, inputs: Sequence[Any]) -> tuple[Any, Any,
     """Models that hold their params stand in the place of the function: `shrink(model, x)`."""
     if isinstance(fn, class_of("flax.linen", "Module")):
         return fn.apply, params, tuple(inputs)
-    if isinstance(fn, (nnx.Module, class_of("keras", "Layer"), class_of("equinox", "Module"))):
+    if is_module(fn) or isinstance(fn, (class_of("keras", "Layer"), class_of("equinox", "Module"))):
         return (lambda model, *inputs: model(*inputs)), fn, (params, *inputs)
     if not callable(fn):
         raise TypeError(f"expected a function of params and inputs, or a model; got a {type(fn).__name__}")
     return fn, params, tuple(inputs)
 
 
-def class_of(module: str, name: str) -> Any:
-    """A class of a library that may not be installed, for `isinstance`."""
-    # Not imported here: where there is such an object, its library is imported already.
-    return getattr(sys.modules.get(module), name, ())
+def _evaluated(module: Any) -> Any:
+    from flax import nnx  # there is a module, so Flax is imported
 
-
-def _evaluated(module: nnx.Module) -> nnx.Module:
     copy = nnx.clone(module)
     copy.eval()
     return copy
@@ -153,7 +149,9 @@ def _refuse_updates(before: dict[str, Any], after: dict[str, Any]) -> None:
             )
 
 
-def _values(state: nnx.State) -> dict[str, Any]:
+def _values(state: Any) -> dict[str, Any]:
     """All that a call could leave behind; that it counts the random numbers it might draw does not matter."""
+    from flax import nnx
+
     lasting = nnx.filter_state(state, nnx.Not(nnx.RngState))
     return {join(path): value for path, value in jax.tree_util.tree_flatten_with_path(lasting)[0]}

@@ -4,17 +4,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from penalties._shrink.program import Equation
 
 
-def _logistic(x: np.ndarray) -> np.ndarray:
-    return special.expit(x.astype(np.float64)).astype(x.dtype)
+def _special(name: str) -> Callable[..., np.ndarray]:
+    def function(x: np.ndarray) -> np.ndarray:
+        from scipy import special  # a third of a second
 
+        return getattr(special, name)(x.astype(np.float64)).astype(x.dtype)
 
-def _erf(x: np.ndarray) -> np.ndarray:
-    return special.erf(x.astype(np.float64)).astype(x.dtype)
+    return function
 
 
 FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
@@ -24,8 +24,8 @@ FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "cos": np.cos,
     "copy": np.array,
     "eq": np.equal,
-    "erf": _erf,
-    "erfc": lambda x: (1 - special.erf(x.astype(np.float64))).astype(x.dtype),
+    "erf": _special("erf"),
+    "erfc": _special("erfc"),
     "exp": np.exp,
     "exp2": np.exp2,
     "expm1": np.expm1,
@@ -34,7 +34,7 @@ FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "le": np.less_equal,
     "log": np.log,
     "log1p": np.log1p,
-    "logistic": _logistic,
+    "logistic": _special("expit"),
     "lt": np.less,
     "max": np.maximum,
     "min": np.minimum,

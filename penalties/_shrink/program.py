@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.extend.core import Literal
 
 
 def names(text: str) -> frozenset[str]:
@@ -109,6 +108,8 @@ class Program:
         self, jaxpr: Any, constants: Sequence[Array], inputs: list[int], equations: list[Equation]
     ) -> list[int]:
         """Appends the equations of a jaxpr, and those of the jaxprs it calls; returns its results."""
+        from jax.extend.core import Literal  # brings half of Pallas along
+
         variables = dict(zip(jaxpr.invars, inputs, strict=True))
         variables |= {v: self._new(v.aval, c) for v, c in zip(jaxpr.constvars, constants, strict=True)}
 

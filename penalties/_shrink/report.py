@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, final
 
 import jax
@@ -13,7 +13,7 @@ from penalties._shrink.coupling import Coupling
 from penalties._shrink.cut import Cut
 from penalties._shrink.networks import Network
 from penalties._shrink.program import Equation
-from penalties._shrink.tables import Tabular
+from penalties._tables import Tabular
 
 
 @final
@@ -53,18 +53,18 @@ class ShrinkReport(Tabular):
         """The largest difference of the outputs, relative to the largest output."""
         return self._difference()
 
-    def _columns(self) -> Sequence[str]:
+    def _table_columns(self) -> Sequence[str]:
         return ("what", ":before", ":after", ":times smaller")
 
-    def _rows(self) -> list[tuple[str, ...]]:
-        rows = [_row(f"units of {name}", *counts) for name, counts in self.units.items()]
-        rows += [_row(name, *getattr(self, name)) for name in ("parameters", "bytes", "flops")]
-        difference = self.outputs
-        if difference is not None:
-            rows.append(("largest difference of outputs", "", f"{difference:.1e}", ""))
+    def _table_rows(self) -> Iterator[tuple[str, ...]]:
+        for name, counts in self.units.items():
+            yield _row(f"units of {name}", *counts)
+        for name in ("parameters", "bytes", "flops"):
+            yield _row(name, *getattr(self, name))
+        if self.outputs is not None:
+            yield "largest difference of outputs", "", f"{self.outputs:.1e}", ""
         if all(before == after for before, after in self.units.values()):
-            rows.append(("no unit is dead", "", "", ""))
-        return rows
+            yield "no unit is dead", "", "", ""
 
 
 def _row(name: str, before: int, after: int) -> tuple[str, ...]:

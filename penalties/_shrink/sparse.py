@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.experimental import sparse
 
 from penalties._tree.paths import is_array, leaves_with_paths
 from penalties._tree.selection import Where, nothing_selected, selector
@@ -39,6 +38,8 @@ def to_bcoo(params: Any, where: Where | None = None) -> Any:
     >>> print(sparse["kernel"] @ jnp.ones(2))
     [3. 0.]
     """
+    from jax.experimental.sparse import BCOO  # costs as much as all of jax
+
     leaves = leaves_with_paths(params)
     if where is None:
         chosen = [is_array(leaf.value) and np.ndim(leaf.value) > 1 for leaf in leaves]
@@ -54,5 +55,5 @@ def to_bcoo(params: Any, where: Where | None = None) -> Any:
                     f"the leaf {leaf.path!r} is traced, and how many of its entries are not 0 has to be "
                     "known now: call to_bcoo outside jit, grad and vmap"
                 )
-            values[i] = sparse.BCOO.fromdense(jnp.asarray(leaf.value))
+            values[i] = BCOO.fromdense(jnp.asarray(leaf.value))
     return treedef.unflatten(values)

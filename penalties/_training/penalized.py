@@ -1,7 +1,6 @@
 """penalized: a whole optimizer made to train with a penalty, zeros exact."""
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +12,7 @@ from jax.typing import DTypeLike
 from penalties._numerics import accumulator
 from penalties._penalty.base import Penalty
 from penalties._penalty.binding import bind
-from penalties._penalty.settling import SettlingPenalty, check_settling
+from penalties._penalty.settling import check_settling
 from penalties._training import settling
 from penalties._training.scheduled import (
     ScheduledPenalty,
@@ -22,14 +21,12 @@ from penalties._training.scheduled import (
     first_penalty,
     first_step,
     increment,
-    map_bound,
     penalty_at,
     require_params,
 )
+from penalties._training.step import Step
 from penalties._training.watching import WatchedZeros, watch, watched_after
-from penalties._tree.joining import join_leaves
 from penalties._tree.opening import Opened
-from penalties._tree.paths import leaves_with_paths
 
 LINE_SEARCHES = (optax.ScaleByZoomLinesearchState, optax.ScaleByBacktrackingLinesearchState)
 
@@ -188,36 +185,19 @@ def penalized(
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         require_params(params, "penalized")
-        join_leaves(Opened(params).tree, Opened(updates).tree, "updates")  # or raises
         current, given = penalty_at(penalty, state)
         weight = settling.average_weight(state.penalty_step, decay)
-        averages = _averaged(state.average, updates, weight, state.penalty_step)
-
-        def feed(bound, leaf, gradient):
-            average = averages.at(leaf.path, bound, gradient.value)
-            return settling.direction(bound, leaf.value, gradient.value, average)
-
-        directions = map_bound(feed, current, params, updates)
-        directions_at = {leaf.path: leaf.value for leaf in leaves_with_paths(Opened(directions).tree)}
-
-        def settle(bound, leaf, update):
-            direction = directions_at[leaf.path]
-            average = averages.at(leaf.path, bound, direction)
-            return settling.settled_update(bound, leaf.value, update.value, direction, average, weight)
-
-        def settled(steps):
-            return map_bound(settle, current, params, steps)
-
-        extra_args = _objective_args(extra_args, current, params, directions, settled)
-        steps, inner_state = optimizer.update(directions, state.inner_state, params, **extra_args)
+        step = Step(current, params, updates, state.average, weight, state.penalty_step)
+        extra_args = _objective_args(extra_args, current, params, step)
+        steps, inner_state = optimizer.update(step.fed, state.inner_state, params, **extra_args)
         if "value_fn" in extra_args:
             inner_state = _forget_objective(inner_state)
-        new = settled(steps)
+        new = step.settled(steps)
         watched = state.watched
         if watched is not None:
-            watched = watched_after(watched, params, new, directions, state.penalty_step)
-        step = increment(state.penalty_step)
-        return new, PenalizedState(inner_state, current, given, averages.tree, step, watched)
+            watched = watched_after(watched, step.weights.leaves, step.moves(new), state.penalty_step)
+        count = increment(state.penalty_step)
+        return new, PenalizedState(inner_state, current, given, step.average, count, watched)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -234,38 +214,10 @@ def _refuse_lookahead(inner_state: Any) -> None:
         )
 
 
-class _Averages(NamedTuple):
-    tree: Any
-    by_path: dict[str, Array]
-
-    def at(self, path: str, penalty: SettlingPenalty, otherwise: Array) -> Array:
-        """The average of this leaf; a leaf without kinks has none and needs none."""
-        if path not in self.by_path and penalty.kink:
-            raise ValueError(
-                f"the state has no average for the leaf {path!r}, on which there is {type(penalty).__name__} "
-                "now: the selection, or the params, are not those of `init`; make a new state by "
-                "`init(params)`"
-            )
-        return self.by_path.get(path, otherwise)
-
-
-def _averaged(average: Any, gradients: Any, weight: Array, count: Array) -> _Averages:
-    opened = Opened(average)
-    gradient_at = {leaf.path: leaf.value for leaf in leaves_with_paths(Opened(gradients).tree)}
-    new = {
-        i: settling.averaged(leaf.value, gradient_at[leaf.path], weight, count)
-        for i, leaf in enumerate(leaves_with_paths(opened.tree))
-        if leaf.path in gradient_at  # a leaf without a gradient keeps its average
-    }
-    tree = opened.with_leaves(new)
-    return _Averages(tree, {leaf.path: leaf.value for leaf in leaves_with_paths(Opened(tree).tree)})
-
-
 def _zero_average(penalty: Penalty, params: Any, dtype: DTypeLike | None) -> Any:
     opened = Opened(params)
-    leaves = leaves_with_paths(opened.tree)
-    averages: dict[int, Any] = {i: optax.MaskedNode() for i in range(len(leaves))}
-    for i, (bound, leaf) in enumerate(zip(bind(penalty, leaves), leaves, strict=True)):
+    averages: dict[int, Any] = {i: optax.MaskedNode() for i in range(len(opened.leaves))}
+    for i, (bound, leaf) in enumerate(zip(bind(penalty, opened.leaves), opened.leaves, strict=True)):
         if bound is not None and bound.kink:
             complex_ = jnp.issubdtype(leaf.value.dtype, jnp.complexfloating)
             # Of a `jax.ShapeDtypeStruct` zeros, too, as the states of optax's own optimizers are.
@@ -275,19 +227,13 @@ def _zero_average(penalty: Penalty, params: Any, dtype: DTypeLike | None) -> Any
     return opened.with_leaves(averages)
 
 
-def _objective_args(
-    extra_args: dict[str, Any],
-    penalty: Penalty,
-    params: Any,
-    directions: Any,
-    settled: Callable[[Any], Any],
-) -> dict[str, Any]:
+def _objective_args(extra_args: dict[str, Any], penalty: Penalty, params: Any, step: Step) -> dict[str, Any]:
     """The extra arguments of line searches and the like, told of loss + penalty, not of the loss."""
     told = dict(extra_args)
     if told.get("value") is not None:
         told["value"] = told["value"] + penalty(params).astype(jnp.asarray(told["value"]).dtype)
     if told.get("grad") is not None:
-        told["grad"] = directions
+        told["grad"] = step.fed
     if told.get("value_fn") is not None:
         value_fn = told["value_fn"]
 
@@ -295,7 +241,7 @@ def _objective_args(
         def objective(moved, *args, **kwargs):
             # As OWL-QN searches: along the line, projected onto the orthant.
             steps = jax.tree.map(jnp.subtract, moved, params)
-            projected = optax.apply_updates(params, settled(steps))
+            projected = optax.apply_updates(params, step.settled(steps))
             value = value_fn(projected, *args, **kwargs)
             return value + penalty(projected).astype(value.dtype)
 

@@ -48,11 +48,11 @@ def next_state(penalty: ScheduledPenalty, state: PenaltyState) -> PenaltyState:
 def map_bound(function: Callable[[Penalty, Leaf, Leaf], Array], penalty: Penalty, params: Any, updates: Any):
     """`updates` with `function(penalty of the leaf, leaf of params, leaf of updates)` where selected."""
     opened = Opened(updates)
-    joined = binding.bind_joined(penalty, Opened(params).tree, opened.tree, "updates")
+    bound = binding.bind_joined(penalty, Opened(params).leaves, opened.leaves, "updates")
     return opened.with_leaves(
         {
             i: at_leaf(leaf, function, p, leaf, update)
-            for i, (p, leaf, update) in enumerate(joined)
+            for i, ((p, leaf), update) in enumerate(zip(bound, opened.leaves, strict=True))
             if p is not None
         }
     )

@@ -1,5 +1,6 @@
 """Zeros that somebody else moves: how `penalized(check=True)` finds out."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -8,9 +9,9 @@ import numpy as np
 from jax import Array
 
 from penalties._numerics import widen
-from penalties._tree.joining import join_leaves
+from penalties._tree.joining import join
 from penalties._tree.opening import Opened
-from penalties._tree.paths import leaves_with_paths
+from penalties._tree.paths import Leaf
 
 
 class WatchedZeros(NamedTuple):
@@ -33,21 +34,21 @@ def watch(average: Any) -> WatchedZeros:
 
 
 def watched_after(
-    watched: WatchedZeros, params: Any, updates: Any, directions: Any, step: Array
+    watched: WatchedZeros, params: Sequence[Leaf], moves: Mapping[str, tuple[Array, Array]], step: Array
 ) -> WatchedZeros:
-    """After a step; raises if zeros of the step before are none in `params`, or if the first goes uphill."""
-    opened, params = Opened(watched.zeros), Opened(params).tree
+    """After a step; raises if zeros of the step before are none in `params`, or if the first goes uphill.
+
+    `moves` has the update and the direction of what is penalized, by leaf path.
+    """
+    opened = Opened(watched.zeros)
     moved, uphill, zeros = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32), {}
-    update_at, direction_at = (
-        {leaf.path: leaf.value for leaf in leaves_with_paths(Opened(tree).tree)}
-        for tree in (updates, directions)
-    )
-    for i, (w, zero) in enumerate(join_leaves(params, opened.tree, "the watched zeros")):
-        moved += jnp.sum(zero.value & (w.value != 0), dtype=jnp.int32)
-        if w.path in update_at:
-            update, direction = widen(update_at[w.path]), widen(direction_at[w.path])
-            uphill += jnp.sum(jnp.real(update * jnp.conj(direction))).astype(jnp.float32)
-            zeros[i] = w.value + update_at[w.path].astype(w.value.dtype) == 0
+    for i, at in enumerate(join(params, opened.leaves, "the watched zeros")):
+        w = params[at]
+        moved += jnp.sum(opened.values[i] & (w.value != 0), dtype=jnp.int32)
+        if w.path in moves:
+            update, direction = moves[w.path]
+            uphill += jnp.sum(jnp.real(widen(update) * jnp.conj(widen(direction)))).astype(jnp.float32)
+            zeros[i] = w.value + update.astype(w.value.dtype) == 0
     jax.debug.callback(_raise_if_wrong, moved, (step == 0) & (uphill > 0))
     return WatchedZeros(opened.with_leaves(zeros), watched.moved + moved)
 

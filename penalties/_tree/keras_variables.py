@@ -1,11 +1,12 @@
 """Keras variables as leaves: by which paths, and which of them are trained. Keras is not imported here."""
 
 import collections
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+
+from penalties._tree.libraries import class_of
 
 
 class KerasKey(NamedTuple):
@@ -61,7 +62,7 @@ def open_keras(params: Any) -> tuple[Any, Callable[[Any], Any]]:
     Raises:
         RuntimeError: one variable, of another backend than JAX.
     """
-    if _is("Layer", params):
+    if isinstance(params, class_of("keras", "Layer")):
         return _weights(params.trainable_variables), _by_path
     if is_variable(params):
         if not isinstance(params.value, jax.Array):
@@ -78,7 +79,7 @@ def open_keras(params: Any) -> tuple[Any, Callable[[Any], Any]]:
 
 def is_variable(x: Any) -> bool:
     """Whether x is a Keras variable."""
-    return _is("Variable", x)
+    return isinstance(x, class_of("keras", "Variable"))  # Keras 2 has no such class
 
 
 def value_of(variable: Any) -> Any:
@@ -93,8 +94,3 @@ def _weights(variables: Sequence[Any]) -> KerasWeights:
 
 def _by_path(weights: KerasWeights) -> dict[str, Any]:
     return {key.name: value for key, value in zip(weights.keys, weights.values, strict=True)}
-
-
-def _is(name: str, x: Any) -> bool:
-    # Where there is a Keras object, there is Keras already. Keras 2 has none of these classes.
-    return isinstance(x, getattr(sys.modules.get("keras"), name, ()))

@@ -4,17 +4,17 @@
 a FrozenDict, inside a `Partitioned` box, in dicts, lists, dataclasses and Equinox modules alike.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from flax.core.meta import AxisMetadata
 from jax.tree_util import KeyPath
 
 from penalties._tree.keras_variables import KerasKey
+from penalties._tree.libraries import class_of
+from penalties._tree.nnx_modules import Tied, also_known_as
 
 T = TypeVar("T")
 
@@ -79,12 +79,18 @@ def leaves_with_paths(tree: Any) -> list[Leaf]:
 
     Of Linen variables, the paths start below "params", as they do in the params themselves.
     """
+    others: Sequence[tuple[str, tuple[str, ...]]] = ()
+    if isinstance(tree, Tied):
+        tree, others = tree.state, tree.others
     is_linen = isinstance(tree, Mapping) and isinstance(tree.get(COLLECTION), Mapping)  # type: ignore
     leaves = []
     seen: set[int] = set()
-    for key_path, box in jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_box)[0]:
-        is_variable = isinstance(box, nnx.Variable)
-        trainable = not is_variable or isinstance(box, nnx.Param)
+    variable_type, param_type = class_of("flax.nnx", "Variable"), class_of("flax.nnx", "Param")
+    boxes = (variable_type, class_of("flax.core.meta", "AxisMetadata"), NotAnArray)
+    flattened, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda node: isinstance(node, boxes))
+    for key_path, box in flattened:
+        is_variable = isinstance(box, variable_type)
+        trainable = not is_variable or isinstance(box, param_type)
         also: tuple[str, ...] = ()
         if key_path and isinstance(key_path[-1], KerasKey):
             also, trainable = key_path[-1].also, key_path[-1].trainable
@@ -102,6 +108,7 @@ def leaves_with_paths(tree: Any) -> list[Leaf]:
         for inner, value in values:
             # A box is not seen in the path, but a tree within a box is: `Param({"a": ..., "b": ...})`.
             full = path if len(values) == 1 else f"{path}/{join(inner[1:])}".lstrip("/")
+            also = also_known_as(full, others) if others else also
             leaves.append(Leaf(full, value, trainable, box if is_variable else None, owner, also))
     return leaves
 
@@ -113,10 +120,6 @@ def at_leaf(leaf: Leaf, function: Callable[..., T], *args: Any) -> T:
     except Exception as error:
         error.add_note(f"This was at the leaf {leaf.path!r} of shape {jnp.shape(leaf.value)}.")
         raise
-
-
-def _is_box(node: Any) -> bool:
-    return isinstance(node, (nnx.Variable, AxisMetadata, NotAnArray))
 
 
 def _owner(tree: Any, key_path: KeyPath) -> str:

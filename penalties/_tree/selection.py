@@ -11,8 +11,8 @@ from typing import Any, NoReturn, cast
 
 import jax
 import numpy as np
-from flax import nnx
 
+from penalties._tree.libraries import class_of
 from penalties._tree.paths import COLLECTION, Leaf, is_inexact, leaves_with_paths
 
 Where = str | tuple[str, ...] | Callable[[str, Any], bool] | Any
@@ -100,6 +100,8 @@ class NNXFilter(Selector):
     filter: Any
 
     def choose(self, leaves: Sequence[Leaf]) -> list[bool]:
+        from flax import nnx  # the filter is Flax's, so it is imported
+
         predicate = nnx.filterlib.to_predicate(self.filter)
         return [
             predicate(tuple(leaf.path.split("/")), nnx.Param(leaf.value) if leaf.box is None else leaf.box)
@@ -173,11 +175,7 @@ class Weights(Selector):
 weights = Weights()
 
 
-_NNX_FILTERS = tuple(
-    getattr(nnx.filterlib, name)
-    for name in ("WithTag", "PathContains", "PathIn", "OfType", "Any", "All", "Not", "Everything", "Nothing")
-    if hasattr(nnx.filterlib, name)
-)
+_NNX_FILTERS = ("WithTag", "PathContains", "PathIn", "OfType", "Any", "All", "Not", "Everything", "Nothing")
 
 
 def selector(where: Where) -> Selector:
@@ -204,8 +202,9 @@ def selector(where: Where) -> Selector:
 
 
 def _is_nnx_filter(where: Any) -> bool:
-    is_type = isinstance(where, type) and issubclass(where, nnx.Variable)
-    return is_type or isinstance(where, _NNX_FILTERS)
+    if isinstance(where, type):
+        return issubclass(where, class_of("flax.nnx", "Variable"))
+    return isinstance(where, tuple(class_of("flax.nnx.filterlib", name) for name in _NNX_FILTERS))
 
 
 def _is_mask(where: Any) -> bool:

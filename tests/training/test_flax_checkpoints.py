@@ -180,3 +180,22 @@ def test_what_one_process_writes_another_reads():
     updates, state = optimizer.update(grads, state, params)
     expected = f"{float(state.penalty.penalty.strength)} {updates['kernel'].tolist()}"
     assert run.stdout.decode().strip() == expected
+
+
+FLAX_AFTERWARDS = """
+import penalties
+from flax import serialization
+
+print(float(serialization.from_bytes(penalties.L1(0.5), serialization.to_bytes(penalties.L1(0.25))).strength))
+"""
+
+
+def test_a_penalty_alone_is_written_though_flax_came_after_penalties():
+    run = subprocess.run(
+        [sys.executable, *STRICT, "-c", FLAX_AFTERWARDS],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.stdout.strip() == "0.25", run.stderr
