@@ -21,13 +21,12 @@ from penalties._training.scheduled import (
 def add_penalty(penalty: ScheduledPenalty) -> optax.GradientTransformationExtraArgs:
     """Adds the penalty's gradient ∇R(params) to the updates. Its place in the chain has a meaning.
 
-    ================================================================ ===============================
-    `chain(add_penalty(L2(λ)), adam(lr))`                            R in the loss, to the last bit
-    `chain(scale_by_adam(), add_penalty(L2(λ)), scale_by_learning_rate(lr))`
-                                                                     decoupled: adamw(lr,
-                                                                     weight_decay=2·λ)
-    `chain(adam(lr), add_penalty(...))`                              wrong: it would grow the weights
-    ================================================================ ===============================
+    ======================================================================== ===============================
+    `chain(add_penalty(L2(λ)), adam(lr))`                                    R in the loss, to the last bit
+    `chain(scale_by_adam(), add_penalty(L2(λ)), scale_by_learning_rate(lr))` decoupled: adamw(lr,
+                                                                             weight_decay=2·λ)
+    `chain(adam(lr), add_penalty(...))`                                      wrong: it would grow the weights
+    ======================================================================== ===============================
 
     The gradient is 2·λ·w for `L2(λ)` (no ½) and λ·sign(w) for `L1(λ)`, 0 at 0. Neither gives exact
     zeros: for those, see `penalized`.
