@@ -7,7 +7,7 @@ from pathlib import Path
 os.environ["KERAS_BACKEND"] = "jax"  # read once, when `penalties.keras` is imported to be documented
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
-import penalties  # noqa: E402
+import penalties
 
 project = "penalties"
 author = "The penalties developers"
@@ -47,8 +47,6 @@ nitpick_ignore_regex = [("py:.*", r"(?!penalties\b).*|penalties\.(.*\.)?(_\w+\..
 
 html_theme = "furo"
 html_title = f"penalties {release}"
-html_static_path = ["_static"]
-html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "

@@ -42,7 +42,13 @@ def process(app: Sphinx, what: str, name: str, obj: object, options: object, lin
 
 
 def short_signature(
-    app: Sphinx, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None
+    app: Sphinx,
+    what: str,
+    name: str,
+    obj: object,
+    options: object,
+    signature: str | None,
+    returns: str | None,
 ) -> tuple[str | None, str | None] | None:
     """The signature with the names of public types for what they stand for, and without `Any`."""
     if signature is None:
@@ -52,7 +58,9 @@ def short_signature(
         if not (isinstance(meant, type) or callable(meant)):
             signature = signature.replace(stringify_annotation(meant, "smart"), alias)
     signature = signature.replace(stringify_annotation(DTypeLike | None, "smart"), "DTypeLike | None")
-    return re.sub(r": (~typing\.)?Any(?=[,) ])", "", signature), None if (returns or "").endswith("Any") else returns
+    return re.sub(r": (~typing\.)?Any(?=[,) ])", "", signature), None if (returns or "").endswith(
+        "Any"
+    ) else returns
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

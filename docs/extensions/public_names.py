@@ -67,7 +67,15 @@ class Public(SphinxDirective):
             entries.append(f".. auto{kind}:: {module_name}.{name}")
             entries += [f"   :members: {members}"] if members else []
             entries.append("")
-        table = [f".. currentmodule:: {module_name}", "", ".. autosummary::", "   :nosignatures:", "", *rows, ""]
+        table = [
+            f".. currentmodule:: {module_name}",
+            "",
+            ".. autosummary::",
+            "   :nosignatures:",
+            "",
+            *rows,
+            "",
+        ]
         table = table if rows else []
         text = "\n".join(table + entries)
         return self.parse_text_to_nodes(f"```{{eval-rst}}\n{text}\n```")
