@@ -72,3 +72,8 @@ def test_a_climb_would_be_found(tmp_path):
 def test_no_file_is_long():
     for path in FILES:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 360, path
+
+
+def test_no_test_file_is_long():
+    for path in Path(__file__).parent.rglob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 420, path

@@ -1,6 +1,7 @@
 """Params of every kind of tree, one after the other."""
 
 import pytest
+
 from trees import TREES
 
 

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from trees import PARAMS, TREES, NNXNet, linen_variables
 
 from penalties import L1, L2, GroupLasso, Penalty, describe, kernels, sparsity
+
+from trees import PARAMS, TREES, NNXNet, linen_variables
 
 
 class TestDescribe:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import rich
 from rich.console import Console
-from trees import PARAMS
 
 from penalties import L1, L2, describe
+
+from trees import PARAMS
 
 
 class TestPrinted:

@@ -6,10 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from trees import PARAMS, NNXNet, linen_variables
 
 from penalties import kernels, sparsity
 from penalties._measure.sparsity import count_true
+
+from trees import PARAMS, NNXNet, linen_variables
 
 
 class TestSparsity:

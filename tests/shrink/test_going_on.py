@@ -8,20 +8,17 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from networks import NNXBlock, keras_cnn, of_nnx
 
 from penalties import L1, penalized, shrink
 
 from keras_case import ignore_numpy_copies
+from networks.case import of_nnx
+from networks.in_keras import keras_cnn
+from networks.in_nnx import NNXBlock
+
+pytestmark = pytest.mark.usefixtures("promotion")
 
 X = np.random.default_rng(2).normal(size=(4, 3)).astype(np.float32)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def promotion():
-    """Models are users' programs: Keras and Flax promote dtypes and ranks."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
 
 
 def mlp(params, x):
