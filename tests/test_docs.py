@@ -89,7 +89,11 @@ def test_each_block_of_the_readme_runs_by_itself(code):
             exec(code, {"__name__": "readme"})
 
 
-PAGES = {path.stem: path for path in sorted(DOCS.rglob("*.md")) if "_build" not in path.parts}
+PAGES = {
+    path.relative_to(DOCS).with_suffix("").as_posix(): path
+    for path in sorted(DOCS.rglob("*.md"))
+    if "_build" not in path.parts
+}
 TUTORIALS = ["getting_started"]  # read from top to bottom
 GUIDES = [name for name, page in PAGES.items() if blocks("python", text_of(page)) and name not in TUTORIALS]
 
