@@ -3,13 +3,15 @@
 python -m benchmarks            all of it, about fifteen minutes on two cores
 python -m benchmarks --quick    small sizes, to see that it runs
 python -m benchmarks values     one part: values, leaves, compiling, training
+python -m benchmarks --save FILE    and python -m benchmarks.compare FILE ANOTHER
 
-The epochs of Keras's `fit` have a command of their own: python benchmarks/keras_fit.py
+The epochs of Keras's `fit` have a command of their own: python -m benchmarks.keras_fit
 """
 
 import argparse
 
 from benchmarks import compiling, training, values
+from benchmarks.results import Row, add_save, save
 
 PARTS = ("values", "leaves", "training", "compiling")
 
@@ -17,17 +19,19 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("parts", nargs="*", help=f"which: {', '.join(PARTS)}; all if none is named")
     parser.add_argument("--quick", action="store_true", help="small sizes")
+    add_save(parser)
     asked = parser.parse_args()
     if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"unknown parts {sorted(unknown)}: choose from {', '.join(PARTS)}")
-    parts = asked.parts or PARTS
+    parts, rows = asked.parts or PARTS, list[Row]()
     if "values" in parts:
-        values.large(1_000_000 if asked.quick else 100_000_000, 3 if asked.quick else 11)
+        rows += values.large(1_000_000 if asked.quick else 100_000_000, 3 if asked.quick else 11)
     if "leaves" in parts:
-        values.many_leaves(200, 3 if asked.quick else 31)
+        rows += values.many_leaves(200, 3 if asked.quick else 31)
     if "training" in parts:
         training.check_the_same()
-        training.mlp(*((64, 2, 8, 3) if asked.quick else (1024, 4, 128, 41)))
-        training.update_alone(*((100_000, 3) if asked.quick else (10_000_000, 31)))
+        rows += training.mlp(*((64, 2, 8, 3) if asked.quick else (1024, 4, 128, 41)))
+        rows += training.update_alone(*((100_000, 3) if asked.quick else (10_000_000, 31)))
     if "compiling" in parts:
-        compiling.compiling([10] if asked.quick else [100, 400, 1000], 1 if asked.quick else 5)
+        rows += compiling.compiling([10] if asked.quick else [100, 400, 1000], 1 if asked.quick else 5)
+    save(asked.save, rows)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+from benchmarks.results import Row
+
 SHAPES = [(32, 48), (48,), (16, 8), (64,)]
 
 
@@ -69,7 +71,7 @@ def in_new_process(what: str, leaves: int) -> float:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def compiling(sizes: list[int], repeats: int) -> None:
+def compiling(sizes: list[int], repeats: int) -> list[Row]:
     """Values against adam's update at each size; the hand-written sum where it ends in reasonable time."""
     from rich.progress import track
 
@@ -107,7 +109,7 @@ def compiling(sizes: list[int], repeats: int) -> None:
             ratios.append(
                 Ratio(f"a step with penalized(adam, L1), {leaves} leaves", "adam's step", ours, plain, 1.3)
             )
-    show("tracing and compiling", ratios, unit="s")
+    return show("tracing and compiling", ratios, unit="s")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How long an epoch of `fit` takes: our regularizers against Keras's, Penalized against plain Adam.
 
-    KERAS_BACKEND=jax python benchmarks/keras_fit.py            # epochs, as users see them
-    KERAS_BACKEND=jax python benchmarks/keras_fit.py --steps    # the compiled step alone: less noise
+    KERAS_BACKEND=jax python -m benchmarks.keras_fit            # epochs, as users see them
+    KERAS_BACKEND=jax python -m benchmarks.keras_fit --steps    # the compiled step alone: less noise
 
 First both sides of each comparison are trained and shown to compute the same thing; then their
 epochs take turns, so that whatever else the machine does slows both, and the medians are compared.
@@ -22,6 +22,7 @@ from rich.progress import track
 from rich.table import Table
 
 import penalties
+from benchmarks.results import Row, add_save, save
 from penalties.keras import L1, L1L2, L2, Penalized
 
 STRENGTH = 1e-4
@@ -141,6 +142,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=15, help="epochs of each side of a comparison")
     parser.add_argument("--batches", type=int, default=160, help=f"batches of {BATCH} in an epoch")
     parser.add_argument("--steps", action="store_true", help="time the compiled step, 25 for each repeat")
+    add_save(parser)
     arguments = parser.parse_args()
     what, timed = ("a compiled step", step) if arguments.steps else ("an epoch of fit", epoch)
     repeats = arguments.repeats * (25 if arguments.steps else 1)
@@ -154,11 +156,19 @@ def main():
     table = Table(title=f"{what}, median of {repeats}, in turns")
     for column in ("what", "ours, ms", "Keras, ms", "ratio", "middle half of ratios", "goal"):
         table.add_column(column, justify="left" if column == "what" else "right")
+    rows = []
     for name, goal, ours, theirs in track(list(comparisons()), "measuring", console=console):
         mine, keras_ = measure(timed(ours, x, y), timed(theirs, x, y), repeats)
         ratios = sorted(a / b for a, b in zip(mine, keras_, strict=True))
         ratio = statistics.median(mine) / statistics.median(keras_)
         quarter = len(ratios) // 4
+        rows.append(
+            Row(
+                what,
+                f"{name} against Keras",
+                {"ours, s": statistics.median(mine), "peer, s": statistics.median(keras_), "ratio": ratio},
+            )
+        )
         table.add_row(
             name,
             f"{1000 * statistics.median(mine):.2f}",
@@ -168,6 +178,7 @@ def main():
             f"≤ {goal}",
         )
     console.print(table)
+    save(arguments.save, rows)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Groups: `penalized` against RAMDA and ProxGen, and what a lower objective means.
 
-python benchmarks/rivals_groups.py            about four minutes on two cores
-python benchmarks/rivals_groups.py --quick    few steps, to see that it runs
+python -m benchmarks.rivals_groups            about four minutes on two cores
+python -m benchmarks.rivals_groups --quick    few steps, to see that it runs
 
 A ReLU network computes the same when one layer is divided by c and the next multiplied by it. With a
 group lasso on the hidden layers and none on the last, the objective therefore has no minimum: the lower
@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.datasets import load_digits
 
+from benchmarks.results import Row, add_save, save
 from penalties import GroupLasso, penalized
 
 WIDTHS, BATCH, STRENGTH, SIZE = (64, 300, 100, 10), 64, 5e-4, 10.0
@@ -149,7 +150,9 @@ def report(params, x, y):
     return jnp.stack([fit + parts[0] + parts[1], fit + balanced, last, units])
 
 
-def main(quick: bool) -> None:
+def main(quick: bool) -> list[Row]:
+    """A table with the last layer free, and one with it frozen."""
+    rows = []
     steps, seeds = (40, 1) if quick else (3_000, 2)
     digits = load_digits()
     x, y = jnp.asarray(digits.data / 16, jnp.float32), jnp.asarray(digits.target)
@@ -182,7 +185,14 @@ def main(quick: bool) -> None:
 
             results = np.stack([jax.jit(run)(rate) for rate in jnp.asarray(tried, jnp.float32)])
             best = int(np.nanargmin(results[:, 0]))
-            objective, balanced, last, units = results[best]
+            objective, balanced, last, units = map(float, results[best])
+            numbers = {
+                "objective": objective,
+                "at equal size": balanced,
+                "last kernel": last,
+                "units left": units,
+            }
+            rows.append(Row(title, name, {"rate": tried[best]} | numbers))
             table.add_row(
                 name,
                 f"{tried[best]:g}",
@@ -192,9 +202,12 @@ def main(quick: bool) -> None:
                 f"{units:.0f}",
             )
         Console().print(table)
+    return rows
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few steps")
-    main(parser.parse_args().quick)
+    add_save(parser)
+    asked = parser.parse_args()
+    save(asked.save, main(asked.quick))

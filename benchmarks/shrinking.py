@@ -21,6 +21,7 @@ from flax import nnx
 from jax.experimental import sparse
 from rich.table import Table
 
+from benchmarks.results import Row, add_save, save
 from benchmarks.timing import Ratio, console, medians, show
 from penalties import shrink, to_bcoo
 
@@ -167,8 +168,8 @@ MODELS = {
 }
 
 
-def pass_of(name: str, quick: bool) -> tuple[str, ...]:
-    """A row of the table."""
+def pass_of(name: str, quick: bool) -> dict[str, float]:
+    """The numbers of a row of the table."""
     kind, inputs = MODELS[name]
     width, depth = {ResNet: (8 if quick else 64, 4)}.get(kind, (96, 2) if quick else (768, 12))
     model = of_random_weights(lambda rngs: kind(width, depth, rngs))
@@ -179,19 +180,25 @@ def pass_of(name: str, quick: bool) -> tuple[str, ...]:
         seconds = time.perf_counter() - begun
     before, after = small.report.parameters
     share = memory.peak / small.report.bytes[0]
-    return name, f"{before:,}", f"{after:,}", f"{seconds:.1f}", f"{share:.2f}"
+    return {"parameters": before, "left": after, "seconds": seconds, "memory / params' memory": share}
 
 
-def real_sizes(quick: bool) -> None:
+def real_sizes(quick: bool) -> list[Row]:
     """Seconds and memory of the pass, at inputs of a full batch that is never run."""
     table = Table(title="the pass: half of the units inside the blocks are dead")
-    for column in ("model", "parameters", "left", "seconds", "memory / params' memory"):
-        table.add_column(column, justify="left" if column == "model" else "right")
+    formats = {"parameters": ",", "left": ",", "seconds": ".1f", "memory / params' memory": ".2f"}
+    table.add_column("model")
+    for column in formats:
+        table.add_column(column, justify="right")
+    rows = []
     for name in MODELS:
         # In a process of its own: memory that an earlier model gave back would not be counted.
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            table.add_row(*pool.submit(pass_of, name, quick).result())
+            numbers = pool.submit(pass_of, name, quick).result()
+        rows.append(Row("the pass", name, numbers))
+        table.add_row(name, *(format(numbers[column], spec) for column, spec in formats.items()))
     console.print(table)
+    return rows
 
 
 class MLP(nnx.Module):
@@ -212,7 +219,7 @@ class CNN(nnx.Module):
         return self.out(nnx.relu(self.second(nnx.relu(self.first(x)))).mean((1, 2)))
 
 
-def speed(quick: bool) -> None:
+def speed(quick: bool) -> list[Row]:
     """The forward pass of the small network, against one built small and against the large one."""
     width, repeats = (64, 3) if quick else (1024, 61)
     x = jax.random.normal(jax.random.key(0), (256, 256))
@@ -242,7 +249,7 @@ def speed(quick: bool) -> None:
             what = f"{name}, {dead:.0%} of {units} units dead"
             built_small.append(Ratio(what, "built small", times["small"], times["born"], 1.02))
             dense.append(Ratio(what, "with its dead units", times["small"], times["dense"]))
-    show("forward pass of the small network", built_small + dense)
+    return show("forward pass of the small network", built_small + dense)
 
 
 def _of_module(module: nnx.Module) -> Any:
@@ -250,14 +257,15 @@ def _of_module(module: nnx.Module) -> Any:
     return (lambda state, x: nnx.merge(graph, state)(x)), state
 
 
-def single_zeros(quick: bool) -> None:
+def single_zeros(quick: bool) -> list[Row]:
     """When single zeros pay: a product with BCOO against a dense one, and bytes on disk."""
     n, repeats = (256, 3) if quick else (1024, 21)
     x = jax.random.normal(jax.random.key(0), (128, n))
     rng = np.random.default_rng(0)
     dense = rng.standard_normal((n, n), dtype=np.float32)
-    ratios, table = [], Table(title=f"a {n} × {n} kernel on disk, bytes")
-    for column in ("density", ".npy", ".npz, compressed", "BCOO, compressed"):
+    ratios, rows, table = [], [], Table(title=f"a {n} × {n} kernel on disk, bytes")
+    formats = (".npy", ".npz, compressed", "BCOO, compressed")
+    for column in ("density", *formats):
         table.add_column(column, justify="right")
     for density in (0.1, 0.05, 0.01, 0.001):
         kernel = np.where(rng.random((n, n)) < density, dense, np.float32(0))
@@ -274,9 +282,12 @@ def single_zeros(quick: bool) -> None:
             _bytes(np.savez_compressed, kernel),
             _bytes(np.savez_compressed, np.asarray(m.data), np.asarray(m.indices)),
         )
+        rows.append(Row("on disk, bytes", f"density {density:.1%}", dict(zip(formats, sizes, strict=True))))
         table.add_row(f"{density:.1%}", *(f"{size:,}" for size in sizes))
-    show("BCOO on the CPU" if jax.default_backend() == "cpu" else "BCOO on an accelerator", ratios)
+    where = "the CPU" if jax.default_backend() == "cpu" else "an accelerator"
+    rows += show(f"BCOO on {where}", ratios)
     console.print(table)
+    return rows
 
 
 @jax.jit
@@ -293,7 +304,7 @@ def _bytes(save: Any, *arrays: np.ndarray) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small sizes")
+    add_save(parser)
     asked = parser.parse_args()
-    real_sizes(asked.quick)
-    speed(asked.quick)
-    single_zeros(asked.quick)
+    rows = real_sizes(asked.quick) + speed(asked.quick) + single_zeros(asked.quick)
+    save(asked.save, rows)

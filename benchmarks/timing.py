@@ -10,6 +10,8 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.results import Row
+
 console = Console()
 
 
@@ -47,8 +49,8 @@ def medians(rivals: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, 
     return {name: statistics.median(t) for name, t in times.items()}
 
 
-def show(title: str, ratios: list[Ratio], unit: str = "ms") -> None:
-    """A table of the ratios; green where the goal is met."""
+def show(title: str, ratios: list[Ratio], unit: str = "ms") -> list[Row]:
+    """Prints a table of the ratios, green where the goal is met, and returns its rows to be saved."""
     factor = {"ms": 1e3, "s": 1.0}[unit]
     table = Table(title=title)
     for column in ("what", f"ours, {unit}", "peer", f"peer, {unit}", "ratio", "goal"):
@@ -59,3 +61,7 @@ def show(title: str, ratios: list[Ratio], unit: str = "ms") -> None:
         goal = "" if r.goal is None else f"≤ {r.goal}"
         table.add_row(r.what, f"{factor * r.ours:.2f}", r.peer, f"{factor * r.theirs:.2f}", shown, goal)
     console.print(table)
+    return [
+        Row(title, f"{r.what} against {r.peer}", {"ours, s": r.ours, "peer, s": r.theirs, "ratio": r.value})
+        for r in ratios
+    ]

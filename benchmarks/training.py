@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from benchmarks.results import Row
 from benchmarks.timing import Ratio, medians, show
 from penalties import L1, penalized
 
@@ -63,7 +64,7 @@ def check_the_same() -> None:
     np.testing.assert_array_equal(one, ours.update(grads, ours.init(params), params)[0])
 
 
-def mlp(width: int, layers: int, batch: int, repeats: int) -> None:
+def mlp(width: int, layers: int, batch: int, repeats: int) -> list[Row]:
     keys = jax.random.split(jax.random.key(0), layers + 1)
     params = [
         {"kernel": jax.random.normal(k, (width, width)) / width**0.5, "bias": jnp.zeros(width)}
@@ -80,7 +81,7 @@ def mlp(width: int, layers: int, batch: int, repeats: int) -> None:
     penalty = L1(1e-5).on("**/kernel")
     rivals = {name: stepping(optimizer, loss, params) for name, optimizer in optimizers(penalty).items()}
     times = medians(rivals, repeats)
-    show(
+    return show(
         f"a training step: {layers} layers, {width} wide, batch {batch}",
         [
             Ratio(f"penalized(adam, L1), average in {dtype}", "adam", times[dtype], times["adam"], 1.05)
@@ -89,14 +90,14 @@ def mlp(width: int, layers: int, batch: int, repeats: int) -> None:
     )
 
 
-def update_alone(weights: int, repeats: int) -> None:
+def update_alone(weights: int, repeats: int) -> list[Row]:
     params = jax.random.normal(jax.random.key(0), (weights // 1000, 1000))
     params = {"w": jnp.where(jnp.abs(params) < 0.5, 0.0, params)}  # as in training, many are zero
     grads = {"w": jax.random.normal(jax.random.key(1), (weights // 1000, 1000))}
     penalty = L1(1e-3)
     rivals = {name: updating(optimizer, grads, params) for name, optimizer in optimizers(penalty).items()}
     times = medians(rivals, repeats)
-    show(
+    return show(
         f"the update alone: {weights:,} weights",
         [
             Ratio(f"penalized(adam, L1), average in {dtype}", "adam", times[dtype], times["adam"], goal)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
+from benchmarks.results import Row
 from benchmarks.timing import Ratio, console, medians, show
 from penalties import L1, L2, ElasticNet
 
@@ -32,7 +33,7 @@ CASES = {
 }
 
 
-def large(weights: int, repeats: int) -> None:
+def large(weights: int, repeats: int) -> list[Row]:
     """Value, and value and gradient, of many float32 weights in one leaf."""
     w = jax.random.normal(jax.random.key(0), (weights,))
     values, gradients = [], []
@@ -63,10 +64,10 @@ def large(weights: int, repeats: int) -> None:
         gradients += [
             Ratio(f"{name}, value and gradient", peer, times["ours"], times[peer]) for peer in rivals
         ]
-    show(f"{weights:,} float32 weights", values + gradients)
+    return show(f"{weights:,} float32 weights", values + gradients)
 
 
-def many_leaves(leaves: int, repeats: int) -> None:
+def many_leaves(leaves: int, repeats: int) -> list[Row]:
     """An eager call, which selects and checks in Python, against the jitted one."""
     params = {f"layer_{i}": {"kernel": jnp.ones((32, 32)), "bias": jnp.ones(32)} for i in range(leaves // 2)}
     penalty = L1(0.5)
@@ -80,7 +81,7 @@ def many_leaves(leaves: int, repeats: int) -> None:
         {"eager": several(lambda: penalty(params)), "jitted": several(lambda: jitted(penalty, params))},
         repeats,
     )
-    show(
+    return show(
         f"a call on {leaves} leaves (20 calls timed)",
         [Ratio("L1, eager", "jitted", times["eager"], times["jitted"], 1.5)],
     )

@@ -1,0 +1,69 @@
+"""The results of benchmarks are saved, and compared with saved ones."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    """The package, which is not installed."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))
+    monkeypatch.setenv("COLUMNS", "120")
+    from benchmarks import compare, results, timing
+
+    yield compare, results, timing
+    for name in [name for name in sys.modules if name.partition(".")[0] == "benchmarks"]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+def compared(compare, monkeypatch, capsys, *paths):
+    monkeypatch.setattr(sys, "argv", ["compare", *map(str, paths)])
+    compare.main()
+    return capsys.readouterr().out
+
+
+def test_what_was_measured_is_saved_and_compared(benchmarks, tmp_path, monkeypatch, capsys):
+    compare, results, timing = benchmarks
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    rows = timing.show(
+        "a step", [timing.Ratio("ours [0]", "adam", 0.002, 0.001), timing.Ratio("old", "adam", 1, 1)]
+    )
+    results.save(before, rows)
+    on, loaded = results.load(before)
+    assert loaded == rows
+    assert on["jax"] == jax.__version__
+    assert {"device", "cpu", "python", "commit", "penalties", "optax"} <= set(on)
+
+    slower = dataclasses.replace(rows[0], numbers={"ours, s": 0.003, "peer, s": 0.001, "ratio": 3.0})
+    results.save(after, [slower, results.Row("a step", "new", {"ratio": 1.0})])
+    capsys.readouterr()
+    shown = compared(compare, monkeypatch, capsys, before, after)
+    cells = [[cell.strip() for cell in line.split("│")] for line in shown.splitlines()]
+    assert ["", "ours [0] against adam", "ours, s", "0.002", "0.003", "1.50", ""] in cells
+    assert ["", "", "ratio", "2", "3", "1.50", ""] in cells
+    assert ["", "old against adam", "", "", "not measured", "", ""] in cells
+    assert ["", "a step: new", "", "not measured", "", "", ""] in cells
+
+
+def test_what_differs_between_the_machines_is_said(benchmarks, tmp_path, monkeypatch, capsys):
+    compare, results, _ = benchmarks
+    paths = tmp_path / "one.json", tmp_path / "other.json"
+    for path, version in zip(paths, ("0.8.0", "0.9.0"), strict=True):
+        monkeypatch.setattr(results, "machine", lambda version=version: {"jax": version, "python": "3.11"})
+        results.save(path, [])
+    shown = compared(compare, monkeypatch, capsys, *paths)
+    assert "jax: 0.8.0 → 0.9.0" in shown
+    assert "python: 3.11\n" in shown
+
+
+def test_another_file_is_refused(benchmarks, tmp_path, monkeypatch, capsys):
+    compare, _, _ = benchmarks
+    path = tmp_path / "other.json"
+    path.write_text('{"rows": 3}')
+    with pytest.raises(SystemExit):
+        compared(compare, monkeypatch, capsys, path, path)
+    assert "other.json was not written by `--save` of a benchmark" in capsys.readouterr().err
