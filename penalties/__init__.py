@@ -4,6 +4,8 @@ from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
 
 from penalties import functional
+from penalties._choose.grid import strength_grid
+from penalties._choose.strengths import strength_max
 from penalties._family.elementwise import L1, L2, ElasticNet, Huber
 from penalties._family.groups import Grouped, GroupLasso
 from penalties._family.nonconvex import MCP, LogSum
@@ -80,5 +82,7 @@ __all__ = [
     "shrink",
     "sparsity",
     "static",
+    "strength_grid",
+    "strength_max",
     "to_bcoo",
 ]

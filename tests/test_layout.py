@@ -14,6 +14,7 @@ FLOORS = [
     "keras",
     "functional",
     "_shrink",
+    "_choose",
     "_measure",
     "_training",
     "_family",
@@ -24,6 +25,7 @@ FLOORS = [
 ]
 # Floors that stand side by side.
 APART = {
+    ("_shrink", "_choose"),
     ("_shrink", "_training"),
     ("_shrink", "_measure"),
     ("_measure", "_family"),

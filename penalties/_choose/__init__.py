@@ -1,0 +1,1 @@
+"""Which strength: where a path begins, paths, cross-validation, a solver for convex problems."""
