@@ -4,7 +4,10 @@ from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
 from importlib.metadata import version as _version
 
 from penalties import functional
+from penalties._choose.at_zero import grads_at_zero
 from penalties._choose.grid import strength_grid
+from penalties._choose.hold_zeros import hold_zeros
+from penalties._choose.solve import Solution, solve
 from penalties._choose.strengths import strength_max
 from penalties._family.elementwise import L1, L2, ElasticNet, Huber
 from penalties._family.groups import Grouped, GroupLasso
@@ -61,6 +64,7 @@ __all__ = [
     "Shrunk",
     "SizePenalty",
     "SmoothPenalty",
+    "Solution",
     "Sparsity",
     "Strength",
     "Where",
@@ -70,7 +74,9 @@ __all__ = [
     "elastic_net",
     "from_config",
     "functional",
+    "grads_at_zero",
     "group_lasso",
+    "hold_zeros",
     "keep_zeros",
     "kernels",
     "l1",
@@ -80,6 +86,7 @@ __all__ = [
     "penalized",
     "proximal",
     "shrink",
+    "solve",
     "sparsity",
     "static",
     "strength_grid",

@@ -64,6 +64,7 @@ WITHOUT_EXAMPLE = {
     "Optimality",
     "PenalizedState",
     "PenaltyState",
+    "Solution",
     "Strength",
     "parameter",
     "static",

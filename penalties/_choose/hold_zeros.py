@@ -1,0 +1,97 @@
+"""hold_zeros: training goes on without a penalty, and what is zero stays zero."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from penalties._tree.joining import join_leaves
+from penalties._tree.opening import Opened
+from penalties._tree.paths import Leaf, is_inexact, leaves_with_paths
+from penalties._tree.selection import Selector, Where, nothing_selected, selector
+
+
+def hold_zeros(
+    optimizer: optax.GradientTransformation, where: Where | None = None
+) -> optax.GradientTransformationExtraArgs:
+    """The optimizer for all weights but those that are exactly zero, which stay so: the debiased refit.
+
+    A penalty chooses the zeros and shrinks what it leaves. Trained on under `hold_zeros`, without the
+    penalty, the rest loses that bias (the relaxed lasso).
+
+    A weight that is zero is given no gradient and no update, however it became zero: biases that begin at
+    zero are held as well, unless they are left out by `where`.
+
+    Args:
+        optimizer: any optax transform. Leave the penalty out.
+        where: the leaves whose zeros are held, as in `Penalty.on`: `hold_zeros(optimizer, kernels)`. By
+            default all.
+
+    Returns:
+        A transform with the state of the optimizer inside, and nothing else in it. Its `update` needs
+        `params`.
+
+    Raises:
+        TypeError: optimizer is no optax transform; `where` is nothing that `Penalty.on` takes.
+        ValueError: `where` matches no leaf; in `update`, without `params`.
+
+    >>> import jax.numpy as jnp, optax
+    >>> from penalties import hold_zeros
+    >>> optimizer = hold_zeros(optax.adam(0.1))
+    >>> params = jnp.array([1.0, 0.0])
+    >>> updates, state = optimizer.update(jnp.ones(2), optimizer.init(params), params)
+    >>> print(optax.apply_updates(params, updates).round(3))
+    [0.9 0. ]
+
+    Source: Meinshausen, Relaxed lasso, Comput. Statist. Data Anal. 52 (2007).
+    """
+    if not isinstance(optimizer, tuple) or not hasattr(optimizer, "update"):
+        raise TypeError(
+            f"expected an optax optimizer such as optax.adam(1e-3), got {optimizer!r} of type "
+            f"{type(optimizer).__name__}"
+        )
+    chosen = None if where is None else selector(where)
+    inner = optax.with_extra_args_support(optimizer)
+
+    def init(params: Any) -> Any:
+        _held(Opened(params).tree, chosen)
+        return inner.init(params)
+
+    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
+        if params is None:
+            raise ValueError(
+                "hold_zeros needs the params: call `update(updates, state, params)`, not `update(updates, "
+                "state)`"
+            )
+        updates, state = inner.update(_hold(updates, params, chosen), state, params, **extra_args)
+        return _hold(updates, params, chosen), state
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _hold(updates: Any, params: Any, where: Selector | None) -> Any:
+    """The updates with 0 where params are zero."""
+    opened, tree = Opened(updates), Opened(params).tree
+    held = _held(tree, where)
+    return opened.with_leaves(
+        {
+            i: _zero_where(leaf.value, update.value)
+            for i, (leaf, update) in enumerate(join_leaves(tree, opened.tree, "updates"))
+            if leaf.path in held and is_inexact(update)
+        }
+    )
+
+
+@jax.jit
+def _zero_where(w: Array, update: Array) -> Array:
+    return jnp.where(w == 0, jnp.zeros_like(update), update)
+
+
+def _held(tree: Any, where: Selector | None) -> set[str]:
+    leaves: list[Leaf] = [leaf for leaf in leaves_with_paths(tree) if is_inexact(leaf)]
+    chosen = [True] * len(leaves) if where is None else where.choose(leaves)
+    if leaves and not any(chosen):
+        raise nothing_selected(repr(where), leaves)
+    return {leaf.path for leaf, is_chosen in zip(leaves, chosen, strict=True) if is_chosen}
