@@ -1,5 +1,6 @@
 """hold_zeros: training goes on without a penalty, and what is zero stays zero."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -7,9 +8,9 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from penalties._tree.joining import join_leaves
+from penalties._tree.joining import join
 from penalties._tree.opening import Opened
-from penalties._tree.paths import Leaf, is_inexact, leaves_with_paths
+from penalties._tree.paths import Leaf, is_inexact
 from penalties._tree.selection import Selector, Where, nothing_selected, selector
 
 
@@ -39,11 +40,11 @@ def hold_zeros(
 
     >>> import jax.numpy as jnp, optax
     >>> from penalties import hold_zeros
-    >>> optimizer = hold_zeros(optax.adam(0.1))
+    >>> optimizer = hold_zeros(optax.sgd(0.5))
     >>> params = jnp.array([1.0, 0.0])
     >>> updates, state = optimizer.update(jnp.ones(2), optimizer.init(params), params)
     >>> print(optax.apply_updates(params, updates).round(3))
-    [0.9 0. ]
+    [0.5 0. ]
 
     Source: Meinshausen, Relaxed lasso, Comput. Statist. Data Anal. 52 (2007).
     """
@@ -56,7 +57,7 @@ def hold_zeros(
     inner = optax.with_extra_args_support(optimizer)
 
     def init(params: Any) -> Any:
-        _held(Opened(params).tree, chosen)
+        _held(Opened(params).leaves, chosen)
         return inner.init(params)
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
@@ -73,13 +74,13 @@ def hold_zeros(
 
 def _hold(updates: Any, params: Any, where: Selector | None) -> Any:
     """The updates with 0 where params are zero."""
-    opened, tree = Opened(updates), Opened(params).tree
-    held = _held(tree, where)
+    opened, weights = Opened(updates), Opened(params).leaves
+    held = _held(weights, where)
     return opened.with_leaves(
         {
-            i: _zero_where(leaf.value, update.value)
-            for i, (leaf, update) in enumerate(join_leaves(tree, opened.tree, "updates"))
-            if leaf.path in held and is_inexact(update)
+            i: _zero_where(weights[at].value, opened.leaves[i].value)
+            for i, at in enumerate(join(weights, opened.leaves, "updates"))
+            if weights[at].path in held and is_inexact(opened.leaves[i])
         }
     )
 
@@ -89,8 +90,9 @@ def _zero_where(w: Array, update: Array) -> Array:
     return jnp.where(w == 0, jnp.zeros_like(update), update)
 
 
-def _held(tree: Any, where: Selector | None) -> set[str]:
-    leaves: list[Leaf] = [leaf for leaf in leaves_with_paths(tree) if is_inexact(leaf)]
+def _held(weights: Sequence[Leaf], where: Selector | None) -> set[str]:
+    """The paths of the leaves whose zeros are held."""
+    leaves = [leaf for leaf in weights if is_inexact(leaf)]
     chosen = [True] * len(leaves) if where is None else where.choose(leaves)
     if leaves and not any(chosen):
         raise nothing_selected(repr(where), leaves)

@@ -14,7 +14,7 @@ from penalties._penalty.base import Penalty
 from penalties._penalty.binding import bind
 from penalties._penalty.settling import SettlingPenalty
 from penalties._tree.opening import Opened
-from penalties._tree.paths import Leaf, NotAnArray, at_leaf, leaves_with_paths
+from penalties._tree.paths import Leaf, NotAnArray, at_leaf
 
 Weights = list[Array]
 """The trained leaves, in the order of params."""
@@ -28,7 +28,7 @@ class Problem:
 
     def __init__(self, loss: Callable[..., Any], penalty: Penalty | None, params: Any, data: Sequence[Any]):
         self._loss, self._data, self._opened = loss, data, Opened(params)
-        leaves = leaves_with_paths(self._opened.tree)
+        leaves = self._opened.leaves
         bound = [None] * len(leaves) if penalty is None else bind(penalty, leaves)
         self._chosen = [i for i, leaf in enumerate(leaves) if is_weight(leaf)]
         self._leaves: list[Leaf] = [leaves[i] for i in self._chosen]
@@ -91,7 +91,7 @@ class Problem:
 
 def refuse_objects(params: Any, name: str) -> None:
     """Raises TypeError for params that hold what is no array, which jit does not take."""
-    for leaf in leaves_with_paths(Opened(params).tree):
+    for leaf in Opened(params).leaves:
         if isinstance(leaf.value, NotAnArray):
             raise TypeError(
                 f"{name} got params with a leaf {leaf.path!r} of type {leaf.value.type_name}: expected "

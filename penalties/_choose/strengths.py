@@ -1,6 +1,6 @@
 """Where a regularization path begins: `strength_max`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -55,10 +55,10 @@ def strength_max(penalty: Penalty, grads: Any) -> Array:
             f"{penalty!r} has no kink at zero, so that no strength makes weights exactly zero: choose its "
             "strengths by hand, such as jnp.geomspace(1.0, 1e-6, 64), or add an L1"
         )
-    tree = Opened(grads).tree
-    found, problem = _strength_max(penalty, tree)
+    opened = Opened(grads)
+    found, problem = _strength_max(penalty, opened.tree)
     if not isinstance(problem, Tracer) and int(problem):
-        raise ValueError(_what_is_wrong(int(problem), penalty, tree))
+        raise ValueError(_what_is_wrong(int(problem), penalty, opened.leaves))
     return found
 
 
@@ -121,9 +121,9 @@ def _all(conditions: Iterable[Array]) -> Array:
     return result
 
 
-def _what_is_wrong(problem: int, penalty: Penalty, tree: Any) -> str:
+def _what_is_wrong(problem: int, penalty: Penalty, leaves: Sequence[Leaf]) -> str:
     if problem == _NOT_FINITE:
-        bad = [leaf.path for leaf in leaves_with_paths(tree) if not _is_finite(leaf)]
+        bad = [leaf.path for leaf in leaves if not _is_finite(leaf)]
         return f"the gradient is not finite at {bad[:20]}: no strength holds its weights at zero"
     if problem == _NONE_HOLDS:
         return (
