@@ -12,7 +12,7 @@ from jax.core import Tracer
 
 from penalties._measure.sparsity import count_zeros, is_weight
 from penalties._numerics import sum_scalars
-from penalties._penalty.base import Penalty
+from penalties._penalty.base import Penalty, check_penalty
 from penalties._penalty.binding import positions
 from penalties._penalty.evaluation import leaf_values
 from penalties._penalty.fields import Kind, names, number_names, remade
@@ -52,11 +52,7 @@ def describe(penalty: Penalty, params: Any) -> "Description":
     >>> description["kernel"]["zeros"], description.total
     (2, 4.5)
     """
-    if not isinstance(penalty, Penalty):
-        raise TypeError(
-            f"describe(penalty, params) got a {type(penalty).__name__} for the penalty: expected one "
-            "such as L1(1e-4); of a schedule, describe what it gives at one step"
-        )
+    check_penalty(penalty, "describe's penalty", "; of a schedule, describe what it gives at one step")
     with jax.ensure_compile_time_eval():  # params may be constants of a function under jit
         opened = Opened(params)
         tree = opened.tree

@@ -190,10 +190,10 @@ class Penalty(abc.ABC):
     def __add__(self, other: "Penalty") -> "Penalty":
         if isinstance(other, Penalty):
             return algebra.Sum((*self.terms_of_sum(), *other.terms_of_sum()))
-        return self if _is_zero(other) else NotImplemented
+        return self if _is_start_of_sum(other) else NotImplemented
 
     def __radd__(self, other: Any) -> "Penalty":
-        return self if _is_zero(other) else NotImplemented  # sum([...]) starts from 0
+        return self if _is_start_of_sum(other) else NotImplemented  # sum([...]) starts from 0
 
     def __mul__(self, factor: Any) -> Self:
         _refuse_schedule(factor, self)
@@ -285,12 +285,17 @@ def is_penalty(x: Any) -> bool:
     return isinstance(x, Penalty)
 
 
+def check_penalty(x: Any, name: str, or_else: str = "") -> None:
+    """Raises TypeError unless x is a Penalty; `or_else` says what else there is."""
+    if not isinstance(x, Penalty):
+        raise TypeError(
+            f"{name} is {x!r} of type {type(x).__name__}: expected a Penalty such as L1(1e-4){or_else}"
+        )
+
+
 def _check_nested(value: Any, name: str) -> None:
     for penalty in value if isinstance(value, tuple) else (value,):
-        if not isinstance(penalty, Penalty):
-            raise TypeError(
-                f"{name} is {penalty!r} of type {type(penalty).__name__}: expected a Penalty such as L1(1e-4)"
-            )
+        check_penalty(penalty, name)
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -309,7 +314,7 @@ def _refuse_schedule(factor: Any, penalty: Penalty) -> None:
         )
 
 
-def _is_zero(x: Any) -> bool:
+def _is_start_of_sum(x: Any) -> bool:
     return isinstance(x, int) and not isinstance(x, bool) and x == 0
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from penalties._tree.keras_variables import keras_keys
 from penalties._tree.libraries import class_of
 from penalties._tree.nnx_modules import is_module, merge, split
 from penalties._tree.paths import is_array, join, leaves_with_paths
@@ -103,13 +104,9 @@ def _evaluated(module: Any) -> Any:
 
 def keras_variables(model: Any) -> dict[str, Any]:
     """The variables of a Keras model by path: first those that are trained."""
-    variables = {}
-    for variable in [*model.trainable_variables, *model.non_trainable_variables]:
-        path = variable.path
-        while path in variables:  # Keras lets two layers have one name
-            path += "_"
-        variables[path] = variable
-    return variables
+    variables = [*model.trainable_variables, *model.non_trainable_variables]
+    keys = keras_keys(variables, [variable.path for variable in variables])
+    return {key.name: variable for key, variable in zip(keys, variables, strict=True)}
 
 
 def _keras_function(model: Any) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from penalties._numerics import widen
 from penalties._penalty.base import Penalty
 from penalties._training.scheduled import (
     ScheduledPenalty,
-    check_penalty,
+    check_scheduled,
     init_state,
     map_bound,
     next_state,
@@ -54,7 +54,7 @@ def add_penalty(penalty: ScheduledPenalty) -> optax.GradientTransformationExtraA
     Source: Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019, for what coupled
     and decoupled mean.
     """
-    check_penalty(penalty)
+    check_scheduled(penalty)
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         del extra_args

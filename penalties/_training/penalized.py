@@ -17,7 +17,7 @@ from penalties._training import settling
 from penalties._training.scheduled import (
     ScheduledPenalty,
     as_arrays,
-    check_penalty,
+    check_scheduled,
     first_penalty,
     first_step,
     increment,
@@ -162,7 +162,7 @@ def penalized(
     optimizers: RMDA and RAMDA (Huang and Lee 2022, 2024), OBProx-SG (Chen et al. 2020), HSPG for groups
     (Chen et al. 2021), ProxGen (Yun, Lozano and Yang 2021).
     """
-    check_penalty(penalty)
+    check_scheduled(penalty)
     if isinstance(penalty, Penalty):
         check_settling(penalty)
     # Not by type: `optax.MultiSteps` is no GradientTransformation.

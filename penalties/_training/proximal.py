@@ -12,7 +12,7 @@ from penalties._penalty.base import Penalty
 from penalties._penalty.strengths import checked, guarded
 from penalties._training.scheduled import (
     ScheduledPenalty,
-    check_penalty,
+    check_scheduled,
     init_state,
     map_bound,
     next_state,
@@ -52,7 +52,7 @@ def proximal(penalty: ScheduledPenalty, step_size: Any) -> optax.GradientTransfo
 
     Source: Parikh and Boyd, Proximal algorithms (2014), section 4.2.
     """
-    check_penalty(penalty)
+    check_scheduled(penalty)
     if not callable(step_size):
         step_size = checked(step_size, "step_size")
         if not jax.tree_util.all_leaves([step_size]) or jnp.ndim(step_size):

@@ -10,7 +10,7 @@ import optax
 from jax import Array
 
 from penalties._penalty import binding, flax_states
-from penalties._penalty.base import Penalty
+from penalties._penalty.base import Penalty, check_penalty
 from penalties._tree.opening import Opened
 from penalties._tree.paths import Leaf, at_leaf
 
@@ -58,14 +58,11 @@ def map_bound(function: Callable[[Penalty, Leaf, Leaf], Array], penalty: Penalty
     )
 
 
-def check_penalty(penalty: Any) -> None:
+def check_scheduled(penalty: Any) -> None:
     """Raises TypeError unless `penalty` is a Penalty or a function."""
     # A class is callable, too: of the step count it would make a strength.
-    if not isinstance(penalty, Penalty) and (not callable(penalty) or isinstance(penalty, type)):
-        raise TypeError(
-            f"expected a Penalty such as L1(1e-4), or a function of the step count that returns one; "
-            f"got {penalty!r} of type {type(penalty).__name__}"
-        )
+    if not callable(penalty) or isinstance(penalty, type):
+        check_penalty(penalty, "the penalty", ", or a function of the step count that returns one")
 
 
 def first_step() -> Array:
@@ -86,11 +83,7 @@ def penalty_at(penalty: ScheduledPenalty, state: Any) -> tuple[Penalty, Penalty]
     were given comes from another transform, through a checkpoint: its strengths are not taken over.
     """
     held = state.penalty
-    if not isinstance(held, Penalty):
-        raise TypeError(
-            f"the state holds {held!r} of type {type(held).__name__} for the penalty: set one, as in "
-            "`optax.tree.set(state, penalty=L1(0.2))`"
-        )
+    check_penalty(held, "the state's penalty", ": set one by `optax.tree.set(state, penalty=L1(0.2))`")
     own = as_arrays(penalty if isinstance(penalty, Penalty) else penalty(state.penalty_step))
     if jax.tree.structure(held) != jax.tree.structure(own):
         raise ValueError(
@@ -123,8 +116,7 @@ def _chosen(is_first: Array, first: Penalty, second: Penalty) -> Penalty:
 
 def as_arrays(penalty: Penalty) -> Penalty:
     """The penalty with strengths as arrays of one fixed dtype, as a state keeps them."""
-    if not isinstance(penalty, Penalty):
-        raise TypeError(f"the schedule returned {penalty!r}: expected a Penalty")
+    check_penalty(penalty, "what the schedule returned")
     flax_states.register_all()
     # Copies: a state may be donated, and the penalty it was made of used again.
     return jax.tree.map(jnp.array, penalty)

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 
 import penalties
-from penalties._penalty.base import Penalty
+from penalties._penalty.base import Penalty, check_penalty
 from penalties.keras import _places, _weights
-from penalties.keras._places import Chosen, same, shown
+from penalties.keras._places import Chosen, in_file, same
 from penalties.keras._regularizer import Regularizer
 
 
@@ -44,11 +44,7 @@ def attach(penalty: Penalty, model: Any) -> None:
     >>> copy.layers[0].kernel_regularizer
     Regularizer(L1(0.5))
     """
-    if not isinstance(penalty, Penalty):
-        raise TypeError(
-            f"attach got the penalty {penalty!r} of type {type(penalty).__name__}: expected a Penalty such "
-            'as penalties.L1(1e-4).on("**/kernel")'
-        )
+    check_penalty(penalty, "attach's penalty")
     if not isinstance(model, keras.Layer):
         raise TypeError(
             f"attach got the model {model!r} of type {type(model).__name__}: expected a Keras model; the "
@@ -94,7 +90,7 @@ def _chosen(penalty: Penalty, model: Any) -> Chosen:
         regularizer = Regularizer(penalties.from_config(bound.to_config()))
         if variable.regularizer is not None and not same(variable.regularizer, regularizer):
             raise ValueError(
-                f"the weight {variable.path!r} has the regularizer {shown(variable.regularizer)} already: "
+                f"the weight {variable.path!r} has the regularizer {in_file(variable.regularizer)} already: "
                 "leave it out with `.on(..., exclude=...)`, or set `variable.regularizer = None` first "
                 "and attach the sum of both penalties"
             )

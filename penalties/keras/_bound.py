@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import keras
 
-from penalties._penalty.base import Penalty
+from penalties._penalty.base import Penalty, check_penalty
 from penalties._penalty.settling import check_settling
 from penalties.keras import _weights
 from penalties.keras._model_state import state_dtype
@@ -76,17 +76,14 @@ def _shape(penalty: Penalty) -> Any:
     return treedef, [jax.numpy.shape(leaf) for leaf in leaves]
 
 
-def check_penalty(penalty: Any) -> None:
+def check_trainable(penalty: Any) -> None:
     """Raises TypeError for what Penalized cannot train with."""
-    if not isinstance(penalty, Penalty):
-        schedule = (
-            "; for strengths that change give the penalty here, and to `fit` the factors: "
-            "callbacks=[penalties.keras.StrengthSchedule(lambda step: ...)]"
-        )
-        raise TypeError(
-            f"Penalized got the penalty {penalty!r} of type {type(penalty).__name__}: expected a "
-            'Penalty such as penalties.L1(1e-4).on("**/kernel")' + (schedule if callable(penalty) else "")
-        )
+    schedule = (
+        "; for strengths that change give the penalty here, and to `fit` the factors: "
+        "callbacks=[penalties.keras.StrengthSchedule(lambda step: ...)]"
+    )
+    is_function: bool = callable(penalty)
+    check_penalty(penalty, "Penalized's penalty", schedule if is_function else "")
     check_settling(penalty)
 
 

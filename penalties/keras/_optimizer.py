@@ -13,7 +13,7 @@ from penalties._penalty.base import Penalty
 from penalties._training import settling
 from penalties.keras import _internals
 from penalties.keras._backend import require_jax
-from penalties.keras._bound import BoundPenalty, check_penalty, same_but_for_the_beginning
+from penalties.keras._bound import BoundPenalty, check_trainable, same_but_for_the_beginning
 from penalties.keras._model_state import state_dtype
 from penalties.keras._step import Step, dense, times
 from penalties.keras._wrapper import Wrapper, all_within, averaging_within, optimizer_in
@@ -92,7 +92,7 @@ class Penalized(Wrapper):
                 "Penalized got an optimizer that is Penalized already: give one Penalized the sum of the "
                 "penalties, Penalized(optimizer, p + q)"
             )
-        check_penalty(penalty)
+        check_trainable(penalty)
         settling.check_average(decay, accumulator_dtype)
         super().__init__(inner, loss_scale_factor=loss_scale_factor, name=name)
         self._penalty = penalty
@@ -113,7 +113,7 @@ class Penalized(Wrapper):
 
     @penalty.setter
     def penalty(self, penalty: Penalty) -> None:
-        check_penalty(penalty)
+        check_trainable(penalty)
         if self.built:
             self._bound.change(penalty)
         self._penalty = penalty

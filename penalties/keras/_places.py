@@ -158,10 +158,10 @@ def _regularizers_of_copy(model: Any) -> list[Any]:
 
 def same(one: Any, other: Any) -> bool:
     """Whether two regularizers, or None, are the same in a file."""
-    return one is not None and shown(one) == shown(other)
+    return one is not None and in_file(one) == in_file(other)
 
 
-def shown(regularizer: Any) -> str:
+def in_file(regularizer: Any) -> str:
     """What a file says of a regularizer."""
     serialized = keras.regularizers.serialize(regularizer_of(regularizer))
     return json.dumps(serialized, sort_keys=True, default=str)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import keras
 
 import penalties
-from penalties import Penalty
+from penalties._penalty.base import Penalty, check_penalty
 from penalties.keras._backend import on_jax, require_jax
 from penalties.keras._internals import value_in_step
 
@@ -39,11 +39,8 @@ class Regularizer(keras.Regularizer):
     """
 
     def __init__(self, penalty: Penalty):
-        if not isinstance(penalty, Penalty):
-            raise TypeError(
-                f"Regularizer got {penalty!r} of type {type(penalty).__name__}: expected a Penalty, such "
-                "as penalties.L1(1e-4); for strengths there are L1, L2 and L1L2 in penalties.keras"
-            )
+        or_else = "; for strengths there are L1, L2 and L1L2 in penalties.keras"
+        check_penalty(penalty, "Regularizer's penalty", or_else)
         if any(selections for _, selections in penalty.atoms()):
             raise ValueError(
                 f"{penalty!r} has a selection, but a Keras regularizer sees one weight and no path: pass "
