@@ -149,8 +149,17 @@ def test_readme_has_two_set_up_commands_and_short_blocks():
     assert all(len(block.strip().splitlines()) <= 10 for block in blocks("python")[:3])
 
 
-def test_changelog_names_this_version():
-    assert f"## [{penalties.__version__}]" in text_of(ROOT / "CHANGELOG.md")
+def test_changelog_and_citation_name_this_version():
+    changelog = text_of(ROOT / "CHANGELOG.md")
+    assert "## [Unreleased]" in changelog
+    assert f"## [{penalties.__version__}]" in changelog
+    assert f"\nversion: {penalties.__version__}\n" in text_of(ROOT / "CITATION.cff")
+
+
+def test_pre_commit_runs_what_ci_runs():
+    entries = re.findall(r"entry: (\w+ \w+)", text_of(ROOT / ".pre-commit-config.yaml"))
+    assert entries == ["ruff check", "ruff format", "pyright penalties"]
+    assert all(f"\n{entry}" in text_of(ROOT / ".ci" / "run") for entry in entries)
 
 
 def without_code(text):

@@ -6,9 +6,11 @@ Signatures say `Strength` and not what it stands for, and nothing in place of `A
 """
 
 import re
+import sys
 
 from jax.typing import DTypeLike
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.typing import stringify_annotation
 
 import penalties
@@ -29,9 +31,24 @@ def escape(text: str) -> str:
     return "".join(parts)
 
 
+def docstring_of_data(path: str) -> list[str]:
+    """The string below the assignment, which is in the private module that the name is from."""
+    name = path.rpartition(".")[2]
+    for module in [name for name in sys.modules if name.startswith("penalties.")]:
+        if name in vars(sys.modules[module]):
+            found = ModuleAnalyzer.for_module(module).find_attr_docs().get(("", name))
+            if found:
+                return list(found)
+    return []
+
+
 def process(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Escapes the paragraphs of a docstring."""
-    # Napoleon would take what is before a colon for the type.
+    if what == "data":
+        lines[:] = docstring_of_data(name) or lines
+    # Napoleon would take what is before a colon for the type: of what a property is, of what is returned.
+    if what in ("data", "property") and lines:
+        lines[:1] = lines[0].replace(": ", ":\n").split("\n")
     text = RETURNS.sub(lambda found: f"{found[1]}:returns:\n{found[2]}", "\n".join(lines))
     paragraphs = text.split("\n\n")
     for position, paragraph in enumerate(paragraphs):

@@ -66,6 +66,7 @@ class Public(SphinxDirective):
             rows += [f"   {name}"] if kind != "module" else []
             entries.append(f".. auto{kind}:: {module_name}.{name}")
             entries += [f"   :members: {members}"] if members else []
+            entries += ["   :no-value:"] if kind == "data" else []
             entries.append("")
         table = [
             f".. currentmodule:: {module_name}",

@@ -16,6 +16,7 @@ from penalties._tree.libraries import class_of
 from penalties._tree.paths import COLLECTION, Leaf, is_inexact, leaves_with_paths
 
 Where = str | tuple[str, ...] | Callable[[str, Any], bool] | Any
+"""A glob on paths, or a tuple of them; a function (path, leaf) -> bool; a tree of bools; an nnx filter."""
 
 
 class Selector(abc.ABC):
