@@ -7,6 +7,7 @@ Signatures say `Strength` and not what it stands for, and nothing in place of `A
 
 import re
 import sys
+from typing import Any
 
 from jax.typing import DTypeLike
 from sphinx.application import Sphinx
@@ -44,7 +45,7 @@ def docstring_of_data(path: str) -> list[str]:
 
 def process(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Escapes the paragraphs of a docstring."""
-    if what == "data":
+    if what == "data" or obj is Any:
         lines[:] = docstring_of_data(name) or lines
     # Napoleon would take what is before a colon for the type: of what a property is, of what is returned.
     if what in ("data", "property") and lines:
