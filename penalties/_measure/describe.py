@@ -52,7 +52,11 @@ def describe(penalty: Penalty, params: Any) -> "Description":
     >>> description["kernel"]["zeros"], description.total
     (2, 4.5)
     """
-    check_penalty(penalty, "describe's penalty", "; of a schedule, describe what it gives at one step")
+    check_penalty(
+        penalty,
+        "the penalty in describe(penalty, params)",
+        "; of a schedule, describe what it gives at one step",
+    )
     with jax.ensure_compile_time_eval():  # params may be constants of a function under jit
         opened = Opened(params)
         tree = opened.tree

@@ -44,7 +44,7 @@ def attach(penalty: Penalty, model: Any) -> None:
     >>> copy.layers[0].kernel_regularizer
     Regularizer(L1(0.5))
     """
-    check_penalty(penalty, "attach's penalty")
+    check_penalty(penalty, "the penalty in attach(penalty, model)")
     if not isinstance(model, keras.Layer):
         raise TypeError(
             f"attach got the model {model!r} of type {type(model).__name__}: expected a Keras model; the "
