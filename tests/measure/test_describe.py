@@ -205,7 +205,7 @@ class TestDescribeErrors:
         assert totals == [4.0]
 
     def test_arguments_in_the_wrong_order(self):
-        with pytest.raises(TypeError, match=r"describe\(penalty, params\) is .* of type dict"):
+        with pytest.raises(TypeError, match=r"(?s)describe\(penalty, params\) is .* of type dict"):
             describe(PARAMS, L1(1.0))
 
     def test_a_schedule_is_no_penalty(self):

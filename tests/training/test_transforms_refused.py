@@ -15,9 +15,7 @@ TRANSFORMS = {"add_penalty": add_penalty, "proximal": lambda penalty: proximal(p
 
 
 def test_a_schedule_that_returns_no_penalty_is_refused():
-    with pytest.raises(
-        TypeError, match=r"what the schedule returned is 0\.5 of type float: expected a Penalty"
-    ):
+    with pytest.raises(TypeError, match=r"the schedule returned is 0\.5 of type float: expected a Penalty"):
         add_penalty(lambda count: 0.5).init(random_params())
 
 
