@@ -5,8 +5,10 @@ from importlib.metadata import version as _version
 
 from penalties import functional
 from penalties._choose.at_zero import grads_at_zero
+from penalties._choose.fit_path import fit_path
 from penalties._choose.grid import strength_grid
 from penalties._choose.hold_zeros import hold_zeros
+from penalties._choose.path import Path, PathPoint
 from penalties._choose.solve import Solution, solve
 from penalties._choose.strengths import strength_max
 from penalties._family.elementwise import L1, L2, ElasticNet, Huber
@@ -55,6 +57,8 @@ __all__ = [
     "LogSum",
     "Optimality",
     "Order",
+    "Path",
+    "PathPoint",
     "PenalizedState",
     "Penalty",
     "PenaltyState",
@@ -72,6 +76,7 @@ __all__ = [
     "couplings",
     "describe",
     "elastic_net",
+    "fit_path",
     "from_config",
     "functional",
     "grads_at_zero",

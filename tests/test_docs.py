@@ -62,6 +62,8 @@ def test_docstring_examples(name):
 WITHOUT_EXAMPLE = {
     "Average",
     "Optimality",
+    "Path",
+    "PathPoint",
     "PenalizedState",
     "PenaltyState",
     "Solution",

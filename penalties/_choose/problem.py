@@ -77,16 +77,8 @@ class Problem:
 
     def optimality(self, weights: Weights, gradient: Weights, step: Array) -> Array:
         """‖d‖₂ of the least d in gradient + ∂R; of a penalty without a rule for zeros, of the prox step."""
-        mapped = self.forward_backward(weights, gradient, step)
-        least = [
-            (widen(w) - widen(m)) / step.astype(widen(w).real.dtype)
-            if p is not None and not isinstance(p, SettlingPenalty)
-            else widen(g)
-            if p is None
-            else rule.direction(p, w, widen(g), widen(g))
-            for p, w, g, m in zip(self._penalties, weights, gradient, mapped, strict=True)
-        ]
-        return norm(least)
+        each = zip(self._penalties, weights, gradient, self._leaves, strict=True)
+        return norm([_least(p, w, g, step, leaf) for p, w, g, leaf in each])
 
 
 def refuse_objects(params: Any, name: str) -> None:
@@ -98,6 +90,15 @@ def refuse_objects(params: Any, name: str) -> None:
                 "arrays alone; give it the arrays, and put the rest back inside the loss, as "
                 "equinox.partition and equinox.combine do"
             )
+
+
+def _least(penalty: Penalty | None, w: Array, g: Array, step: Array, leaf: Leaf) -> Array:
+    if penalty is None:
+        return widen(g)
+    if isinstance(penalty, SettlingPenalty):
+        return at_leaf(leaf, rule.direction, penalty, w, widen(g), widen(g))
+    mapped = at_leaf(leaf, _prox, penalty, along([w], -step, [g])[0], step)
+    return (widen(w) - widen(mapped)) / step.astype(widen(w).real.dtype)
 
 
 def _prox(penalty: Penalty, w: Array, step: Array) -> Array:
