@@ -7,6 +7,7 @@ Signatures say `Strength` and not what it stands for, and nothing in place of `A
 
 import re
 import sys
+from types import ModuleType
 from typing import Any
 
 from jax.typing import DTypeLike
@@ -73,12 +74,11 @@ def short_signature(
         return None
     for alias in penalties.__all__:
         meant = getattr(penalties, alias)
-        if not (isinstance(meant, type) or callable(meant)):
+        if not (isinstance(meant, (type, ModuleType)) or callable(meant)):
             signature = signature.replace(stringify_annotation(meant, "smart"), alias)
     signature = signature.replace(stringify_annotation(DTypeLike | None, "smart"), "DTypeLike | None")
-    return re.sub(r": (~typing\.)?Any(?=[,) ])", "", signature), None if (returns or "").endswith(
-        "Any"
-    ) else returns
+    signature = re.sub(r": (~typing\.)?Any(?=[,) ])", "", signature)
+    return signature, None if returns in ("Any", "~typing.Any") else returns
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -5,7 +5,7 @@ each public name that has no entry, and code that is nothing but a public name l
 """
 
 import importlib
-from inspect import isfunction, ismodule
+from inspect import isfunction, ismodule, unwrap
 from types import ModuleType
 from typing import Any
 
@@ -46,7 +46,7 @@ def kind_of(public: object) -> str:
         return "module"
     if isinstance(public, type) and public is not Any:
         return "class"
-    return "function" if isfunction(public) else "data"
+    return "function" if isfunction(unwrap(public)) else "data"  # jitted ones are wrapped
 
 
 class Public(SphinxDirective):
@@ -68,16 +68,8 @@ class Public(SphinxDirective):
             entries += [f"   :members: {members}"] if members else []
             entries += ["   :no-value:"] if kind == "data" else []
             entries.append("")
-        table = [
-            f".. currentmodule:: {module_name}",
-            "",
-            ".. autosummary::",
-            "   :nosignatures:",
-            "",
-            *rows,
-            "",
-        ]
-        table = table if rows else []
+        head = [f".. currentmodule:: {module_name}", "", ".. autosummary::", "   :nosignatures:", ""]
+        table = [*head, *rows, ""] if rows else []
         text = "\n".join(table + entries)
         return self.parse_text_to_nodes(f"```{{eval-rst}}\n{text}\n```")
 
