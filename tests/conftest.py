@@ -4,6 +4,7 @@ import os
 
 os.environ["KERAS_BACKEND"] = "jax"  # before anything imports keras
 
+import chex
 import jax
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,3 +29,9 @@ def x64():
     """Runs a test with 64-bit types enabled."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(autouse=True)
+def fresh_trace_counts():
+    """`chex.assert_max_traces` counts by a function's source: rows of one test would share a count."""
+    chex.clear_trace_counter()

@@ -1,6 +1,6 @@
 """What the laws in `family/test_laws_*.py` share."""
 
-import jax
+import chex
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -28,9 +28,8 @@ def objective(case: Case, z, v, step: float) -> float:
 
 
 def assert_same_bits(a, b):
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        assert x.dtype == y.dtype
-        np.testing.assert_array_equal(np.asarray(x, np.float64), np.asarray(y, np.float64))
+    chex.assert_trees_all_equal_shapes_and_dtypes(a, b)
+    chex.assert_trees_all_equal(a, b)
 
 
 def half_zero_params(dtype=jnp.float64):

@@ -1,5 +1,8 @@
 """A loss whose penalized solution is known, and plain training loops around it."""
 
+import functools
+
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,15 +15,13 @@ from cases import random_params
 KERNELS = L1(0.1).on("*/kernel")
 
 
-def assert_equal(a, b):
-    """Bit for bit, NaN for NaN."""
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    jax.tree.map(np.testing.assert_array_equal, a, b)
+def assert_same(a, b):
+    """The same structure, shapes, dtypes and numbers, NaN for NaN."""
+    chex.assert_trees_all_equal_shapes_and_dtypes(a, b)
+    chex.assert_trees_all_equal(a, b)
 
 
-def assert_close(a, b, rtol=1e-5, atol=1e-6):
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol, atol), a, b)
+assert_close = functools.partial(chex.assert_trees_all_close, rtol=1e-5, atol=1e-6)
 
 
 def target_loss(params):

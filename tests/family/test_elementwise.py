@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import ElasticNet as SklearnElasticNet
 from sklearn.linear_model import Lasso
 
-from penalties import L1, L2, ElasticNet, elastic_net, functional, l1, l2
+from penalties import L1, L2, ElasticNet
 from penalties._numerics import sum_scalars
-
-from cases import random_params
 
 WEIGHTS = np.random.default_rng(0).normal(size=(5, 4))
 
@@ -45,19 +43,6 @@ def test_values_are_the_formulas_for_any_float64(w, strength):
     array = np.asarray(w)
     np.testing.assert_allclose(L1(strength)(array), (strength * np.abs(array)).sum(), rtol=1e-12)
     np.testing.assert_allclose(L2(strength)(array), ((strength * array) * array).sum(), rtol=1e-12)
-
-
-def test_functions_are_the_classes():
-    params = random_params()
-    assert l1(params, 0.1) == L1(0.1)(params)
-    assert l2(params, 0.1) == L2(0.1)(params)
-    assert elastic_net(params, l1=0.1, l2=0.2) == ElasticNet(0.1, 0.2)(params)
-    for ours, penalty in (
-        (functional.prox_l1(params, 0.1, step=0.5), L1(0.1)),
-        (functional.prox_l2(params, 0.1, step=0.5), L2(0.1)),
-        (functional.prox_elastic_net(params, l1=0.1, l2=0.2, step=0.5), ElasticNet(0.1, 0.2)),
-    ):
-        jax.tree.map(np.testing.assert_array_equal, ours, penalty.prox(params, 0.5))
 
 
 # Proxes: with a design of orthonormal columns, the solution is the prox of X'y.

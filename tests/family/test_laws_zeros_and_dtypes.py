@@ -1,11 +1,12 @@
 """The laws at zero, at NaN and inf, and of dtypes, for every penalty of the table in `cases/`."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cases import SHAPES, Case, flat, random_params, ravel
+from cases import SHAPES, Case, flat, random_params
 from laws import STEP, STRENGTH, assert_same_bits, every_case, half_zero_params
 
 # Zero, NaN, inf
@@ -30,8 +31,7 @@ def test_derivatives_of_the_prox_are_finite_at_zero(case: Case):
         tangent, pull = jax.vjp(lambda w: penalty.prox(w, STEP), w)
         return jax.jvp(lambda w: penalty.prox(w, STEP), (w,), (v,))[1], pull(tangent)[0]
 
-    for derivative in derivatives(params, random_params(5, jnp.float64)):
-        assert np.all(np.isfinite(ravel(derivative)))
+    chex.assert_tree_all_finite(derivatives(params, random_params(5, jnp.float64)))
 
 
 @every_case
@@ -99,7 +99,7 @@ def test_narrow_dtypes_are_computed_in_float32(case: Case, dtype):
     np.testing.assert_allclose(value, case.total(params, STRENGTH), rtol=1e-6)
     wide = penalty.prox(jax.tree.map(lambda w: w.astype(jnp.float32), params), STEP)
     assert_same_bits(z, jax.tree.map(lambda w: w.astype(dtype), wide))
-    assert np.all(np.isfinite(ravel(z)))
+    chex.assert_tree_all_finite(z)
     assert not any(w.weak_type for w in jax.tree.leaves(z))
     assert {g.dtype for g in jax.tree.leaves(gradient)} == {jnp.dtype(dtype)}
 

@@ -2,13 +2,13 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import pytest
 from flax import nnx
 
 from penalties import L1, L2, GroupLasso, add_penalty, penalized, proximal
 
+from loops import assert_same
 from problems import lenient
 
 ADAM = lenient(optax.adam(1e-3))
@@ -26,13 +26,6 @@ PARAMS = {
     "complex": jnp.ones(3, jnp.complex64),
     "count": jnp.arange(3),
 }
-
-
-def assert_same(state, expected):
-    assert jax.tree.structure(state) == jax.tree.structure(expected)
-    for leaf, its in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
-        assert (leaf.shape, leaf.dtype) == (its.shape, its.dtype)
-        np.testing.assert_array_equal(leaf, its)
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)

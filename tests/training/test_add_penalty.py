@@ -1,5 +1,6 @@
 """add_penalty in optax chains: what it is equal to."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from penalties import L1, L2, ElasticNet, GroupLasso, add_penalty
 
 from cases import random_params
+from loops import assert_same
 from problems import lenient
 
 
@@ -29,15 +31,6 @@ def train(optimizer, params, objective, steps):
     return params
 
 
-def assert_close(a, b, rtol=1e-6, atol=1e-7):
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol, atol), a, b)
-
-
-def assert_equal(a, b):
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    jax.tree.map(np.testing.assert_array_equal, a, b)
-
-
 PENALTIES = {
     "L1": L1(0.1),
     "L2": L2(0.1),
@@ -53,7 +46,7 @@ def test_in_front_of_an_optimizer_it_is_the_penalty_in_the_loss(penalty, optimiz
     params = random_params()
     inside = train(optax.chain(add_penalty(penalty), lenient(optimizer)), params, loss, 8)
     reference = train(lenient(optimizer), params, lambda p: loss(p) + penalty(p), 8)
-    assert_close(inside, reference, rtol=2e-6)
+    chex.assert_trees_all_close(inside, reference, rtol=2e-6, atol=1e-7)
     without = train(lenient(optimizer), params, loss, 8)
     assert abs(float(inside["dense"]["kernel"][0, 0] - without["dense"]["kernel"][0, 0])) > 1e-3
 
@@ -63,7 +56,7 @@ def test_the_updates_are_the_gradient_plus_the_penaltys_within_a_rounding(penalt
     params, grads = random_params(0), random_params(1)
     updates, _ = add_penalty(penalty).update(grads, add_penalty(penalty).init(params), params)
     expected = jax.tree.map(jnp.add, grads, jax.grad(penalty)(params))
-    assert_close(updates, expected, rtol=2e-7, atol=6e-8)
+    chex.assert_trees_all_close(updates, expected, rtol=2e-7, atol=6e-8)
 
 
 def test_between_the_scaling_and_the_learning_rate_it_is_adamw():
@@ -71,7 +64,12 @@ def test_between_the_scaling_and_the_learning_rate_it_is_adamw():
     chain = optax.chain(optax.scale_by_adam(), add_penalty(L2(strength)), optax.scale_by_learning_rate(rate))
     params = random_params()
     ours = train(lenient(chain), params, loss, 10)
-    assert_close(ours, train(lenient(optax.adamw(rate, weight_decay=2 * strength)), params, loss, 10))
+    chex.assert_trees_all_close(
+        ours,
+        train(lenient(optax.adamw(rate, weight_decay=2 * strength)), params, loss, 10),
+        rtol=1e-6,
+        atol=1e-7,
+    )
     coupled = train(lenient(optax.chain(add_penalty(L2(strength)), optax.adam(rate))), params, loss, 10)
     assert np.max(np.abs(ours["scan"]["kernel"] - coupled["scan"]["kernel"])) > 1e-3
 
@@ -89,7 +87,7 @@ def test_updates_of_one_dtype_and_params_of_another():
     transform = add_penalty(L2(0.5))
     updates, _ = transform.update(grads, transform.init(params), params)
     expected = jax.tree.map(lambda g, w: g + w.astype(jnp.float32), grads, params)
-    assert_equal(updates, expected)  # float32, and the penalty's gradient was not rounded to bfloat16
+    assert_same(updates, expected)  # float32, and the penalty's gradient was not rounded to bfloat16
 
 
 def test_optax_masked_restricts_it():
@@ -98,5 +96,5 @@ def test_optax_masked_restricts_it():
     transform = optax.masked(add_penalty(L2(0.5)), mask)
     updates, _ = transform.update(grads, transform.init(params), params)
     expected = add_penalty(L2(0.5).on("dense/kernel"))
-    assert_equal(updates, expected.update(grads, expected.init(params), params)[0])
-    assert_equal(updates["scan"], grads["scan"])
+    assert_same(updates, expected.update(grads, expected.init(params), params)[0])
+    assert_same(updates["scan"], grads["scan"])

@@ -6,7 +6,6 @@ import sys
 import flax
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import pytest
 from flax import serialization
@@ -15,6 +14,7 @@ from flax.training.train_state import TrainState
 
 from penalties import L1, L2, ElasticNet, GroupLasso, Penalty, add_penalty, kernels, penalized, proximal
 
+from loops import assert_same
 from problems import lenient
 from strict import STRICT
 
@@ -37,13 +37,6 @@ TRANSFORMS = {
     "add_penalty": add_penalty,
     "proximal": lambda penalty: proximal(penalty, 0.1),
 }
-
-
-def assert_same(state, expected):
-    assert jax.tree.structure(state) == jax.tree.structure(expected)
-    for leaf, its in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
-        assert (leaf.shape, leaf.dtype) == (its.shape, its.dtype)
-        np.testing.assert_array_equal(leaf, its)
 
 
 def weaker(penalty):

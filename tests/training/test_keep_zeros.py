@@ -7,7 +7,7 @@ import optax
 from penalties import keep_zeros, penalized
 
 from cases import random_params
-from loops import KERNELS, assert_equal, stepper, zero_count
+from loops import KERNELS, assert_same, stepper, zero_count
 from problems import lenient
 
 
@@ -29,7 +29,7 @@ def test_an_average_of_params_gets_the_zeros_of_the_trained_ones():
         averaged, ema_state = lenient(ema).update(params, ema_state)
     kept = keep_zeros(averaged, params)
     assert zero_count(averaged) < zero_count(kept) == zero_count(params)
-    assert_equal(kept["dense"]["bias"], averaged["dense"]["bias"])
+    assert_same(kept["dense"]["bias"], averaged["dense"]["bias"])
 
 
 def test_keep_zeros_leaves_what_is_no_weight_alone():

@@ -14,7 +14,7 @@ from flax.training.train_state import TrainState
 from penalties import L1, ElasticNet, penalized
 
 from cases import random_params
-from loops import KERNELS, assert_close, assert_equal, stepper, target_loss, train
+from loops import KERNELS, assert_close, assert_same, stepper, target_loss, train
 from problems import lenient
 
 
@@ -58,12 +58,12 @@ def test_a_checkpoint_continues_bit_for_bit(tmp_path):
         restored = checkpointer.restore(
             tmp_path / "step", jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         )
-    assert_equal(restored, {"params": params, "state": state})
+    assert_same(restored, {"params": params, "state": state})
     again = restored["params"], restored["state"]
     for _ in range(5):
         params, state = step(params, state)
         again = step(*again)
-    assert_equal(again, (params, state))
+    assert_same(again, (params, state))
 
 
 def test_flax_train_state_trains_to_exact_zeros():

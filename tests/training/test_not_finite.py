@@ -1,5 +1,6 @@
 """Gradients that are not finite, or huge: the average and the training outlive them."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from penalties import L1, GroupLasso, penalized
 
 from cases import random_params
-from loops import KERNELS, assert_equal, stepper, target_loss, train
+from loops import KERNELS, assert_same, stepper, target_loss, train
 from problems import lenient
 
 
@@ -38,7 +39,7 @@ def test_a_gradient_that_is_not_finite_leaves_the_average_bit_for_bit(bad):
     expected = jax.tree.map(jnp.array, clean.average)
     before = state.average["dense"]["kernel"][1, 1]
     expected["dense"]["kernel"] = expected["dense"]["kernel"].at[1, 1].set(before)
-    assert_equal(after.average, expected)
+    assert_same(after.average, expected)
     assert before != clean.average["dense"]["kernel"][1, 1]
 
 
@@ -70,12 +71,12 @@ def test_apply_if_finite_skips_the_step_and_training_goes_on(place, penalty):
     grads = jax.grad(target_loss)(params)
     grads["dense"]["kernel"] = grads["dense"]["kernel"].at[0, 0].set(jnp.nan).at[1, 1].set(jnp.inf)
     updates, state = optimizer.update(grads, state, params)
-    assert_equal(optax.apply_updates(params, updates), params)
+    assert_same(optax.apply_updates(params, updates), params)
     assert int(optax.tree.get(state, "notfinite_count")) == 1
     average = optax.tree.get(state, "average")
-    assert np.all(np.isfinite(average["dense"]["kernel"]))
+    chex.assert_tree_all_finite(average["dense"]["kernel"])
     step = stepper(optimizer)
     for _ in range(5):
         params, state = step(params, state)
-    assert all(np.all(np.isfinite(w)) for w in jax.tree.leaves(params))
+    chex.assert_tree_all_finite(params)
     assert int(optax.tree.get(state, "notfinite_count")) == 0

@@ -1,5 +1,6 @@
 """The state of `penalized`: its fields, and the average that decides at zero."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,8 +23,7 @@ def test_the_state_is_a_named_tuple():
     assert state.penalty_step.dtype == jnp.int32
     _, after = train(penalized(lenient(optax.adam(0.1)), KERNELS), random_params(), 3)
     assert int(after.penalty_step) == 3
-    assert jax.tree.structure(after) == jax.tree.structure(state)
-    assert [x.dtype for x in jax.tree.leaves(after)] == [x.dtype for x in jax.tree.leaves(state)]
+    chex.assert_trees_all_equal_shapes_and_dtypes(after, state)
 
 
 def test_only_leaves_with_kinks_have_an_average():

@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -13,18 +14,10 @@ from flax import nnx
 from penalties import L1, L2, ElasticNet, add_penalty, penalized, proximal
 
 from cases import random_params
+from loops import assert_same
 from problems import lenient
 
 TRANSFORMS = {"add_penalty": add_penalty, "proximal": lambda penalty: proximal(penalty, 0.1)}
-
-
-def assert_close(a, b, rtol=1e-6, atol=1e-7):
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol, atol), a, b)
-
-
-def assert_equal(a, b):
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
 @pytest.mark.parametrize("make", TRANSFORMS.values(), ids=TRANSFORMS)
@@ -39,7 +32,7 @@ def test_a_function_of_the_step_count_is_a_schedule(make):
         updates, state = jax.jit(scheduled.update)(grads, state, params)
         constant = make(L1(0.1 * (step + 1)))
         expected, _ = constant.update(grads, constant.init(params), params)
-        assert_close(updates, expected)
+        chex.assert_trees_all_close(updates, expected, rtol=1e-6, atol=1e-7)
         assert float(state.penalty.strength) == pytest.approx(0.1 * (step + 1))
         assert int(state.penalty_step) == step + 1
 
@@ -69,12 +62,12 @@ NUMBERS = {
     ids=["L1", "sum of selections", "ElasticNet", "multiple"],
 )
 def test_strengths_in_the_state_change_without_a_new_compile(make, build):
-    params, grads, traces = random_params(0), random_params(1), []
+    params, grads = random_params(0), random_params(1)
     transform = make(build(0.5))
 
     @jax.jit
+    @chex.assert_max_traces(n=1)
     def update(grads, state, params):
-        traces.append(None)
         return transform.update(grads, state, params)
 
     state = transform.init(params)
@@ -83,10 +76,9 @@ def test_strengths_in_the_state_change_without_a_new_compile(make, build):
         state = optax.tree.set(state, penalty=build(number(2.0)))
         after, state = update(grads, state, params)
         assert jax.tree.leaves(state.penalty)[0] == jax.tree.leaves(build(2.0))[0]
-    assert len(traces) == 1
     fresh = make(build(2.0))
     expected, _ = fresh.update(grads, fresh.init(params), params)
-    assert_close(after, expected)
+    chex.assert_trees_all_close(after, expected, rtol=1e-6, atol=1e-7)
     assert np.max(np.abs(after["dense"]["kernel"] - before["dense"]["kernel"])) > 1e-3
 
 
@@ -108,7 +100,7 @@ def test_a_donated_state_leaves_the_penalty_usable(make):
     update = jax.jit(transform.update, donate_argnums=1)
     jax.block_until_ready(update(optax.tree.zeros_like(params), transform.init(params), params))
     assert not strength.is_deleted()
-    assert_equal(transform.init(params).penalty.strength, np.full((2,), np.float32(0.1)))
+    assert_same(transform.init(params).penalty.strength, np.full((2,), np.float32(0.1)))
 
 
 @pytest.mark.parametrize("make", TRANSFORMS.values(), ids=TRANSFORMS)
@@ -122,7 +114,9 @@ def test_updates_of_many_strengths_are_one_vmap(make):
 
     batched = jax.vmap(update)(strengths)
     for i, strength in enumerate(strengths):
-        assert_close(jax.tree.map(lambda x, i=i: x[i], batched), update(strength))
+        chex.assert_trees_all_close(
+            jax.tree.map(lambda x, i=i: x[i], batched), update(strength), rtol=1e-6, atol=1e-7
+        )
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
@@ -145,7 +139,7 @@ def test_missing_gradients_pass_through(make):
     assert updates["b"] is None
     assert updates["c"] == optax.MaskedNode()
     alone, _ = transform.update({"a": jnp.ones(2)}, transform.init({"a": params["a"]}), {"a": params["a"]})
-    assert_equal(updates["a"], alone["a"])
+    assert_same(updates["a"], alone["a"])
 
 
 @pytest.mark.parametrize("make", [*TRANSFORMS.values(), functools.partial(penalized, optax.identity())])
@@ -170,7 +164,7 @@ def test_partitioned_boxes_stay_boxes(make):
     assert updates["kernel"].names == (None, "model")
     plain = nn.unbox(params)
     expected, _ = transform.update(optax.tree.zeros_like(plain), transform.init(plain), plain)
-    assert_equal(nn.unbox(updates), expected)
+    assert_same(nn.unbox(updates), expected)
     assert np.max(np.abs(expected["kernel"])) > 0
 
 
@@ -182,11 +176,11 @@ def test_nnx_states_and_pure_dicts_give_the_same_updates(make):
     updates, _ = transform.update(optax.tree.zeros_like(state), transform.init(state), state)
     expected, _ = transform.update(optax.tree.zeros_like(pure), transform.init(pure), pure)
     assert isinstance(updates, nnx.State)
-    assert_equal(nnx.to_pure_dict(updates), expected)
+    assert_same(nnx.to_pure_dict(updates), expected)
     assert np.max(np.abs(expected["kernel"])) > 0
     # A state made of the one serves the other: selection is by path, not by a stored tree.
     mixed, _ = transform.update(optax.tree.zeros_like(pure), transform.init(state), pure)
-    assert_equal(mixed, expected)
+    assert_same(mixed, expected)
 
 
 @pytest.mark.parametrize("make", [*TRANSFORMS.values(), lambda penalty: penalized(optax.sgd(0.1), penalty)])

@@ -8,7 +8,7 @@ import optax
 from penalties import L1, GroupLasso, penalized
 
 from cases import random_params
-from loops import KERNELS, TARGETS, assert_close, assert_equal, target_loss, train, updates_of, zero_count
+from loops import KERNELS, TARGETS, assert_close, assert_same, target_loss, train, updates_of, zero_count
 from problems import lenient
 
 
@@ -19,8 +19,8 @@ def test_masked_leaves_outside_are_left_alone():
     selected = penalized(lenient(optax.sgd(0.1, 0.9)), L1(0.1).on("dense/kernel"))
     alone = updates_of(selected, params, gradients)
     for mine, expected, grads in zip(ours, alone, gradients, strict=True):
-        assert_equal(mine["dense"]["kernel"], expected["dense"]["kernel"])
-        assert_equal(mine["scan"], grads["scan"])
+        assert_same(mine["dense"]["kernel"], expected["dense"]["kernel"])
+        assert_same(mine["scan"], grads["scan"])
 
 
 def test_a_mask_inside_is_the_optimizers_own_affair():
@@ -30,7 +30,7 @@ def test_a_mask_inside_is_the_optimizers_own_affair():
     ours = updates_of(penalized(lenient(inner), L1(0.05).on("dense/kernel")), params, gradients)
     plain = updates_of(lenient(inner), params, gradients)
     for mine, theirs in zip(ours, plain, strict=True):
-        assert_equal((mine["scan"], mine["dense"]["bias"]), (theirs["scan"], theirs["dense"]["bias"]))
+        assert_same((mine["scan"], mine["dense"]["bias"]), (theirs["scan"], theirs["dense"]["bias"]))
 
 
 LABELS = {"dense": {"kernel": "sparse", "bias": "plain"}, "scan": {"kernel": "grouped"}}
@@ -131,4 +131,4 @@ def test_lookahead_around_it_trains_the_fast_params_as_without_in_between():
     for _ in range(5):
         params, state = step(params, state)
     assert_close(params.fast, train(optimizer, random_params(), 5)[0])
-    assert_equal(params.slow, random_params())
+    assert_same(params.slow, random_params())
