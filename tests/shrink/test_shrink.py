@@ -71,7 +71,12 @@ def case_of(name: str) -> Case:
     return CASES[name]()
 
 
-@pytest.mark.parametrize("name", CASES)
+SLOW = ("linen scan", "keras transformer", "nnx unet", "linen groups", "linen mixer")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CASES]
+)
 def test_dead_units_go_and_the_outputs_stay(name):
     case = case_of(name)
     network, leaves, alive = with_dead_units(case, 0.5, biases=False)

@@ -12,6 +12,15 @@ from cases import random_params
 from loops import KERNELS, assert_close, assert_same, target_loss, train, updates_of
 from problems import lenient
 
+
+def quick(optimizers, *names):
+    """All of them, those not named marked as slow."""
+    return [
+        pytest.param(optimizer, id=name, marks=() if name in names else pytest.mark.slow)
+        for name, optimizer in optimizers.items()
+    ]
+
+
 INNER = {
     "sgd": optax.sgd(0.1),
     "momentum": optax.sgd(0.1, 0.9, nesterov=True),
@@ -25,7 +34,7 @@ INNER = {
 }
 
 
-@pytest.mark.parametrize("inner", INNER.values(), ids=INNER)
+@pytest.mark.parametrize("inner", quick(INNER, "momentum", "adam", "lion"))
 def test_unselected_leaves_get_the_update_of_the_optimizer_bit_for_bit(inner):
     params, gradients = random_params(0), [random_params(seed) for seed in (1, 2, 3)]
     ours = updates_of(penalized(lenient(inner), KERNELS), params, gradients)
@@ -47,7 +56,7 @@ CHAINS = {
 }
 
 
-@pytest.mark.parametrize("inner", CHAINS.values(), ids=CHAINS)
+@pytest.mark.parametrize("inner", quick(CHAINS, "clipping by the global norm", "accumulation"))
 def test_away_from_kinks_it_is_the_optimizer_on_loss_plus_penalty(inner):
     params = jax.tree.map(lambda w: w + 3 * jnp.sign(w), random_params())  # too far to reach zero
     penalty = ElasticNet(0.1, 0.2)
@@ -57,7 +66,14 @@ def test_away_from_kinks_it_is_the_optimizer_on_loss_plus_penalty(inner):
     assert np.max(np.abs(ours["dense"]["kernel"] - params["dense"]["kernel"])) > 0
 
 
-@pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "rmsprop", "lion"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "momentum",
+        "adam",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("sgd", "rmsprop", "lion")),
+    ],
+)
 @pytest.mark.parametrize("make", [L1, lambda s: ElasticNet(s, 0.0)], ids=["L1", "ElasticNet"])
 def test_weights_of_strength_zero_get_the_update_of_the_optimizer_bit_for_bit(name, make):
     rng = np.random.default_rng(0)

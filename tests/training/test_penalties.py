@@ -38,7 +38,14 @@ SOLVED = {
 
 
 @pytest.mark.parametrize("name", SOLVED)
-@pytest.mark.parametrize("optimizer", [optax.sgd(0.3), optax.adam(optax.cosine_decay_schedule(0.05, 400))])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(optax.sgd(0.3), marks=pytest.mark.slow),
+        optax.adam(optax.cosine_decay_schedule(0.05, 400)),
+    ],
+    ids=["sgd", "adam"],
+)
 def test_each_kind_of_penalty_is_solved_exactly(name, optimizer):
     penalty, solution = SOLVED[name]
     tx = penalized(lenient(optimizer), penalty)
@@ -58,7 +65,10 @@ def test_each_kind_of_penalty_is_solved_exactly(name, optimizer):
         np.testing.assert_array_equal(found[owner][leaf] == 0, expected == 0)
 
 
-@pytest.mark.parametrize("optimizer", ["momentum", "adam", "lion"])
+@pytest.mark.parametrize(
+    "optimizer",
+    ["adam", pytest.param("momentum", marks=pytest.mark.slow), pytest.param("lion", marks=pytest.mark.slow)],
+)
 def test_sparse_group_lasso_reaches_the_solution_weight_for_weight(optimizer, x64):
     problem = sparse_groups()
     found = problems.train(problem, problems.OPTIMIZERS[optimizer](problem.rate))
