@@ -31,9 +31,8 @@ def traces(monkeypatch):
 @every_case
 def test_compiled_is_eager(case: Case):
     penalty, params = case.make(STRENGTH), random_params()
-    np.testing.assert_allclose(jax.jit(lambda p, w: p(w))(penalty, params), penalty(params), rtol=1e-6)
-    compiled = jax.jit(lambda p, w, t: p.prox(w, t))(penalty, params, STEP)
-    np.testing.assert_allclose(ravel(compiled), ravel(penalty.prox(params, STEP)), rtol=1e-6)
+    compiled = jax.jit(lambda p, w, t: (p(w), p.prox(w, t)))(penalty, params, STEP)
+    chex.assert_trees_all_close(compiled, (penalty(params), penalty.prox(params, STEP)), rtol=1e-6)
 
 
 @every_case
@@ -146,12 +145,12 @@ def test_works_with_shapes_left_open(case: Case):
     s, a, b = jax.export.symbolic_shape("s, a, b")
     shapes = {"dense/kernel": (a, b), "dense/bias": (b,), "scan/kernel": (s, a, b)}
     opened = tree({path: jax.ShapeDtypeStruct(shape, jnp.float32) for path, shape in shapes.items()})
-    for function in (lambda w: penalty(w), jax.grad(penalty), lambda w: penalty.prox(w, STEP)):
-        exported = jax.export.export(jax.jit(function))(opened)
-        for got, expected in zip(
-            jax.tree.leaves(exported.call(params)), jax.tree.leaves(function(params)), strict=True
-        ):
-            np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+    def every_use(w):
+        return jax.value_and_grad(penalty)(w), penalty.prox(w, STEP)
+
+    exported = jax.export.export(jax.jit(every_use))(opened)
+    chex.assert_trees_all_close(exported.call(params), every_use(params), rtol=1e-5)
 
 
 @every_case

@@ -91,7 +91,7 @@ def test_wrong_concrete_numbers_are_refused(case: Case, bad: float):
 
 
 @every_case
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("dtype", [jnp.float16, pytest.param(jnp.bfloat16, marks=pytest.mark.slow)])
 def test_narrow_dtypes_are_computed_in_float32(case: Case, dtype):
     penalty, params = case.make(STRENGTH), random_params(dtype=dtype, scale=1000.0)
     (value, gradient), z = jax.value_and_grad(penalty)(params), penalty.prox(params, STEP)
