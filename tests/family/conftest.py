@@ -1,0 +1,24 @@
+"""The dearest laws run in every test run on single penalties, and on three of their sums and selections.
+
+The other sums and selections are built of the same formulas, and run with the slow tests.
+"""
+
+import pytest
+
+from cases import algebra
+
+DEAR = {
+    "test_gradient_by_strength_is_the_finite_difference",
+    "test_hessian_vector_product_is_the_finite_difference",
+    "test_narrow_dtypes_are_computed_in_float32",
+    "test_vmap_over_strengths_is_a_loop",
+    "test_works_with_shapes_left_open",
+}
+SLOW = {case.name for case in algebra.CASES} - {"L1+L2", "sparse_group_lasso", "each_its_own_leaves"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if getattr(item, "originalname", None) in DEAR and item.callspec.params["case"].name in SLOW:
+            item.add_marker(pytest.mark.slow)
