@@ -20,9 +20,10 @@ from penalties._penalty.strengths import PerLeaf
 from penalties._tables import Tabular
 from penalties._tree.opening import Opened
 from penalties._tree.paths import Leaf, NotAnArray, leaves_with_paths
+from penalties._tree.types import Params
 
 
-def describe(penalty: Penalty, params: Any) -> "Description":
+def describe(penalty: Penalty, params: Params) -> "Description":
     """A table of which leaves are penalized, by what, how strongly, and how many weights are zero.
 
     Args:

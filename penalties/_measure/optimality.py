@@ -14,6 +14,7 @@ from penalties._penalty.binding import bind_joined
 from penalties._penalty.settling import check_settling
 from penalties._tree.opening import Opened
 from penalties._tree.paths import is_inexact, leaves_with_paths
+from penalties._tree.types import Params
 
 
 class Optimality(NamedTuple):
@@ -28,7 +29,7 @@ class Optimality(NamedTuple):
     leaves: dict[str, Array]
 
 
-def optimality(penalty: Penalty, params: Any, grads: Any) -> Optimality:
+def optimality(penalty: Penalty, params: Params, grads: Params) -> Optimality:
     """‖d‖₂ of the least-norm element d of ∇f(params) + ∂R(params): 0 exactly at a solution.
 
     Log it to see convergence: unlike the gradient of the loss it goes to zero, and unlike the loss

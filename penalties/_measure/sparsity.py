@@ -14,6 +14,7 @@ from penalties._numerics import sum_scalars
 from penalties._tree.opening import Opened
 from penalties._tree.paths import Leaf, is_inexact, leaves_with_paths
 from penalties._tree.selection import Selector, Where, nothing_selected, selector
+from penalties._tree.types import Params
 
 # What an int32 can count.
 _MOST = 2**31 - 1
@@ -47,7 +48,7 @@ class Sparsity:
     size: int  # the number of weights, no part of the pytree's leaves
 
 
-def sparsity(params: Any, where: Where | None = None) -> Sparsity:
+def sparsity(params: Params, where: Where | None = None) -> Sparsity:
     """#{w = 0} and #{w = 0} / #w, of each leaf and of all: exact zeros, whatever made them.
 
     Args:

@@ -26,6 +26,7 @@ from penalties._penalty.fields import (
 from penalties._penalty.strengths import as_jax_leaf, checked, checked_factor, is_number, times
 from penalties._penalty.text import shortest, shown
 from penalties._tree.selection import Selector, Where, selector, weights
+from penalties._tree.types import Numeric, Params, Step
 
 T = TypeVar("T")
 
@@ -117,7 +118,7 @@ class Penalty(abc.ABC):
 
     # What users call, on whole trees.
 
-    def __call__(self, params: Any) -> Array:
+    def __call__(self, params: Params) -> Array:
         """R(params): a scalar, float32 (float64 if a selected leaf is), differentiable and jitted.
 
         Of a tree without leaves, such as {} or None, it is 0; a selection that matches none is an error.
@@ -132,7 +133,7 @@ class Penalty(abc.ABC):
         """
         return evaluation.value(self, params)
 
-    def prox(self, params: T, step: Any = 1.0) -> T:
+    def prox(self, params: T, step: Step = 1.0) -> T:
         """argmin_z step·R(z) + ½‖z − params‖², leaf by leaf, unselected leaves untouched.
 
         Args:
@@ -195,7 +196,7 @@ class Penalty(abc.ABC):
     def __radd__(self, other: Any) -> "Penalty":
         return self if _is_start_of_sum(other) else NotImplemented  # sum([...]) starts from 0
 
-    def __mul__(self, factor: Any) -> Self:
+    def __mul__(self, factor: Numeric) -> Self:
         _refuse_schedule(factor, self)
         if not is_number(factor):
             return NotImplemented
@@ -203,13 +204,13 @@ class Penalty(abc.ABC):
 
     __rmul__ = __mul__
 
-    def __truediv__(self, divisor: Any) -> Self:
+    def __truediv__(self, divisor: Numeric) -> Self:
         _refuse_schedule(divisor, self)
         if not is_number(divisor):
             return NotImplemented
         return self.scaled(checked_factor(1 / checked(divisor, "the divisor of a penalty")))
 
-    def scaled(self, factor: Any) -> Self:
+    def scaled(self, factor: Numeric) -> Self:
         """The penalty with every strength times the factor: factor·R, where R is linear in them."""
         strengths = {
             name: jax.tree.map(lambda strength: times(as_jax_leaf(strength), factor), getattr(self, name))

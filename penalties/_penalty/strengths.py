@@ -14,6 +14,7 @@ from penalties._penalty.text import shortest
 from penalties._tree.paths import Leaf, join, leaves_with_paths
 from penalties._tree.selection import by_prefix
 
+# Any for type checkers: a constructor takes what is said below, a formula sees the number of one leaf.
 Strength = Any
 """A number ≥ 0; an array that broadcasts to the leaf; or a tree of these, one for each leaf."""
 

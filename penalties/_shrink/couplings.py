@@ -11,9 +11,10 @@ from penalties._shrink.networks import Network
 from penalties._shrink.program import Program
 from penalties._shrink.units import Units, units_of
 from penalties._tables import Tabular
+from penalties._tree.types import Params
 
 
-def couplings(fn: Any, params: Any, *inputs: Any) -> "Couplings":
+def couplings(fn: Any, params: Params, *inputs: Params) -> "Couplings":
     """Which axes of the params belong together: the units of a network that can only go together.
 
     Found from the trace of the function, with no table of layers: positions of axes that are added,

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,12 @@ from penalties._shrink.networks import Network
 from penalties._shrink.program import Program
 from penalties._shrink.report import ShrinkReport, measured
 from penalties._shrink.sizes import sizes_of
+from penalties._tree.types import Params
+
+T = TypeVar("T")
 
 
-def shrink(fn: Any, params: Any, *inputs: Any, fold: bool = True) -> "Shrunk":
+def shrink(fn: Any, params: Params, *inputs: Params, fold: bool = True) -> "Shrunk":
     """The same network without its dead units: smaller arrays, the same outputs.
 
     A unit (a neuron, a channel, a head, a position of a residual stream: see `couplings`) is dead if
@@ -109,7 +112,7 @@ class Shrunk:
             self._network, analysis.coupling, keep, units, self.apply, self.params
         )
 
-    def apply(self, params: Any, *inputs: Any) -> Any:
+    def apply(self, params: Params, *inputs: Params) -> Any:
         """The outputs of the small network, for params like `self.params`.
 
         Works under jit, grad and vmap; functions with derivatives of their own (`jax.custom_jvp`,
@@ -136,7 +139,7 @@ class Shrunk:
             self._cuts[network.signature] = Cut(analysis.coupling, keep)
         return self._cuts[network.signature](leaves, network.inputs)
 
-    def along(self, tree: Any) -> Any:
+    def along(self, tree: T) -> T:
         """A tree that goes along with the large params, cut as they were.
 
         For optimizer states, averages of params and masks: every leaf is cut whose path ends with that

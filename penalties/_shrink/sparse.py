@@ -9,9 +9,10 @@ from jax.core import Tracer
 
 from penalties._tree.paths import is_array, leaves_with_paths
 from penalties._tree.selection import Where, nothing_selected, selector
+from penalties._tree.types import Params
 
 
-def to_bcoo(params: Any, where: Where | None = None) -> Any:
+def to_bcoo(params: Params, where: Where | None = None) -> Any:
     """The params with matrices as `jax.experimental.sparse.BCOO`: their nonzero entries and where they are.
 
     An entry of a float32 matrix takes 12 bytes in place of 4, so that memory is saved below a density of

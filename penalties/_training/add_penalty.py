@@ -56,7 +56,9 @@ def add_penalty(penalty: ScheduledPenalty) -> optax.GradientTransformationExtraA
     """
     check_scheduled(penalty)
 
-    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
+    def update(
+        updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra_args: Any
+    ) -> tuple[optax.Updates, Any]:
         del extra_args
         require_params(params, "add_penalty")
         state = next_state(penalty, state)

@@ -1,14 +1,16 @@
 """keep_zeros: an averaged model with the exact zeros of the iterate."""
 
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from penalties._tree.paths import is_array
 
+T = TypeVar("T")
 
-def keep_zeros(averaged: Any, iterate: Any) -> Any:
+
+def keep_zeros(averaged: T, iterate: T) -> T:
     """An averaged model with the exact zeros of the iterate: `averaged`, and 0 where `iterate` is 0.
 
     Optimizers that evaluate at an average of iterates (schedule-free, lookahead, an EMA of params)

@@ -44,10 +44,10 @@ class PenalizedState(NamedTuple):
         watched: with `check=True`, what became of the zeros; else None.
     """
 
-    inner_state: Any
+    inner_state: optax.OptState
     penalty: Penalty
     given: Penalty
-    average: Any
+    average: optax.Params
     penalty_step: Array
     watched: WatchedZeros | None
 
@@ -174,7 +174,7 @@ def penalized(
     settling.check_average(decay, accumulator_dtype)
     optimizer = optax.with_extra_args_support(optimizer)
 
-    def init(params: Any) -> Any:
+    def init(params: optax.Params) -> Any:
         first = first_penalty(penalty)
         check_settling(first)
         average = _zero_average(first, params, accumulator_dtype)
@@ -183,7 +183,9 @@ def penalized(
         _refuse_lookahead(inner_state)
         return PenalizedState(inner_state, first, as_arrays(first), average, first_step(), watched)
 
-    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
+    def update(
+        updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra_args: Any
+    ) -> tuple[optax.Updates, Any]:
         require_params(params, "penalized")
         current, given = penalty_at(penalty, state)
         weight = settling.average_weight(state.penalty_step, decay)

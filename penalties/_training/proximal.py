@@ -58,7 +58,9 @@ def proximal(penalty: ScheduledPenalty, step_size: Any) -> optax.GradientTransfo
         if not jax.tree_util.all_leaves([step_size]) or jnp.ndim(step_size):
             raise ValueError(f"step_size is {step_size!r}: expected one number ≥ 0 or an optax schedule")
 
-    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
+    def update(
+        updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra_args: Any
+    ) -> tuple[optax.Updates, Any]:
         del extra_args
         require_params(params, "proximal")
         step = guarded(step_size(state.penalty_step) if callable(step_size) else step_size)
