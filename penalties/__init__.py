@@ -5,6 +5,7 @@ from importlib.metadata import version as _version
 
 from penalties import functional
 from penalties._choose.at_zero import grads_at_zero
+from penalties._choose.cross_validate import CrossValidation, cross_validate
 from penalties._choose.fit_path import fit_path
 from penalties._choose.grid import strength_grid
 from penalties._choose.hold_zeros import hold_zeros
@@ -49,6 +50,7 @@ __all__ = [
     "CoupledAxis",
     "CoupledUnits",
     "Couplings",
+    "CrossValidation",
     "Description",
     "ElasticNet",
     "GroupLasso",
@@ -74,6 +76,7 @@ __all__ = [
     "Where",
     "add_penalty",
     "couplings",
+    "cross_validate",
     "describe",
     "elastic_net",
     "fit_path",

@@ -66,10 +66,5 @@ def _fitted(loss: Callable[[Weights], Array], weights: Weights) -> Weights:
     problem = Problem(loss, None, weights, ())
     gradient = norm(problem.gradient([jnp.zeros_like(w) for w in weights]))
     threshold = 10 * jnp.finfo(problem.dtype).eps * gradient
-    return descend(
-        problem,
-        problem.weights,
-        first_step(problem, problem.weights),
-        threshold,
-        jnp.asarray(1_000, jnp.int32),
-    ).weights
+    start, most = problem.weights, jnp.asarray(1_000, jnp.int32)
+    return descend(problem, None, start, first_step(problem, start), threshold, most).weights

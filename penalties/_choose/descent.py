@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from penalties._choose.problem import Problem, Weights, along, dot, minus, norm
+from penalties._choose.quadratic import Quadratic
 
 # How many steps are made between two looks at the optimality, which costs a gradient.
 BLOCK = 10
@@ -25,9 +26,15 @@ class Descent(NamedTuple):
 
 
 def descend(
-    problem: Problem, start: Weights, step: Array, threshold: Array, max_iterations: Array
+    problem: Problem,
+    quadratic: Quadratic | None,
+    start: Weights,
+    step: Array,
+    threshold: Array,
+    max_iterations: Array,
 ) -> Descent:
     """From `start`, until the optimality is at most the threshold, or not a number."""
+    gradient_of = problem.gradient if quadratic is None else quadratic.gradient
 
     def going_on(state: Descent) -> Array:
         # A strength that is not a number is to be seen in the params: hence a first block.
@@ -35,18 +42,26 @@ def descend(
         return ~(state.optimality <= threshold) & hopeful & (state.iterations < max_iterations)
 
     def block(state: Descent) -> Descent:
-        state = jax.lax.fori_loop(0, BLOCK, lambda _, s: _advance(problem, s), state)
-        gradient = problem.gradient(state.weights)
+        state = jax.lax.fori_loop(0, BLOCK, lambda _, s: advance(s), state)
+        gradient = gradient_of(state.weights)
         return state._replace(optimality=problem.optimality(state.weights, gradient, state.step))
 
-    optimality = problem.optimality(start, problem.gradient(start), step)
+    def advance(state: Descent) -> Descent:
+        if quadratic is None:
+            return _moved(state, *_searched(problem, state))
+        gradient = quadratic.gradient(state.ahead)
+        new = problem.forward_backward(state.ahead, gradient, state.step)
+        return _moved(state, new, state.step, jnp.asarray(False))
+
+    optimality = problem.optimality(start, gradient_of(start), step)
     one = jnp.ones((), problem.dtype)
     return jax.lax.while_loop(
         going_on, block, Descent(start, start, one, step, jnp.zeros((), jnp.int32), optimality)
     )
 
 
-def _advance(problem: Problem, state: Descent) -> Descent:
+def _searched(problem: Problem, state: Descent) -> tuple[Weights, Array, Array]:
+    """The next weights, by a step that is short enough; the step; whether rounding let that be tested."""
     value, gradient = problem.value_and_gradient(state.ahead)
     # What the rounding of the two values may hide.
     slack = 10 * jnp.finfo(problem.dtype).eps * jnp.abs(value)
@@ -64,9 +79,11 @@ def _advance(problem: Problem, state: Descent) -> Descent:
 
     first = problem.forward_backward(state.ahead, gradient, state.step)
     step, new = jax.lax.while_loop(too_long, shorten, (state.step, first))
-    # A longer step is tried only while the test above would see that it is too long.
-    ahead = minus(new, state.ahead)
-    tested = dot(ahead, ahead) / (2 * step) > 10 * slack
+    moved = minus(new, state.ahead)
+    return new, step, dot(moved, moved) / (2 * step) > 10 * slack
+
+
+def _moved(state: Descent, new: Weights, step: Array, tested: Array) -> Descent:
     moved = minus(new, state.weights)
     restart = dot(minus(state.ahead, new), moved) > 0
     momentum = jnp.where(restart, 1, state.momentum)
@@ -76,6 +93,7 @@ def _advance(problem: Problem, state: Descent) -> Descent:
         weights=new,
         ahead=along(new, weight, moved),
         momentum=following,
+        # A longer step is tried only while the test would see that it is too long.
         step=jnp.where(restart & tested, step / _SHRINK, step),
         iterations=state.iterations + 1,
     )

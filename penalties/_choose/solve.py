@@ -14,6 +14,7 @@ from jax.core import Tracer
 
 from penalties._choose.descent import descend, first_step
 from penalties._choose.problem import Problem, Weights, minus, norm, refuse_objects
+from penalties._choose.quadratic import quadratic_of
 from penalties._penalty.base import Penalty
 
 
@@ -46,6 +47,9 @@ def solve(
     Accelerated proximal gradient descent, with backtracking, and restarts where the momentum goes uphill. It
     ends when ‖d‖ ≤ tol·‖∇loss(0)‖, where d is the least element of ∇loss + ∂R at the params; that is looked
     at every 10 steps. (Where the loss has no gradient at 0, that at the params given takes its place.)
+
+    Where the loss is quadratic in the params, and they are not more than the data, each step is one product
+    with its matrix of second derivatives.
 
     For networks use `penalized`: there mini-batches go a longer way. For one lasso or one logistic regression
     on data that fits in memory, skglm, celer and scikit-learn are faster; this one takes any loss and any
@@ -121,14 +125,16 @@ def _solve(
     problem = Problem(loss, penalty, params, data)
     # The derivative goes round the descent.
     start = jax.lax.stop_gradient(problem.weights)
-    step = jax.lax.stop_gradient(first_step(problem, start))
+    quadratic = quadratic_of(problem)
+    step = jax.lax.stop_gradient(first_step(problem, start) if quadratic is None else quadratic.step)
     threshold = jax.lax.stop_gradient(jnp.asarray(tol, problem.dtype) * _scale(problem, start))
 
     def fixed_point(weights: Weights) -> Weights:
         return minus(weights, problem.forward_backward(weights, problem.gradient(weights), step))
 
     def run(_: Any, weights: Weights) -> tuple[Weights, tuple[Array, Array]]:
-        end = descend(problem, weights, step, threshold, jnp.asarray(max_iterations, jnp.int32))
+        most = jnp.asarray(max_iterations, jnp.int32)
+        end = descend(problem, quadratic, weights, step, threshold, most)
         # As a float: custom_root has no derivative for integers, not even 0.
         return end.weights, (end.optimality, end.iterations.astype(jnp.float32))
 
