@@ -44,14 +44,14 @@ def quadratic_of(problem: Problem) -> Quadratic | None:
     def product(w: Array, direction: Array) -> Array:
         return jax.jvp(gradient, (w,), (direction,))[1]
 
-    try:
-        program = jax.make_jaxpr(product)(flat, flat)
-    except TypeError:
-        return None  # a loss with a derivative of its own (`jax.custom_vjp`) has none of second order
+    program = jax.make_jaxpr(product)(flat, flat)
     if flat.size**2 > sum(math.prod(jnp.shape(constant)) for constant in program.consts):
         return None
     if dce_jaxpr(program.jaxpr, [True])[1][0]:
         return None
     zero = jnp.zeros_like(flat)
-    hessian = jax.vmap(lambda direction: product(zero, direction))(jnp.eye(flat.size, dtype=flat.dtype))
+    try:
+        hessian = jax.vmap(lambda direction: product(zero, direction))(jnp.eye(flat.size, dtype=flat.dtype))
+    except TypeError:
+        return None  # a derivative of its own (`jax.custom_vjp`) may have none in turn
     return Quadratic(*jax.lax.stop_gradient((hessian, gradient(zero))), weights)
