@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from penalties._choose.descent import descend, first_step
-from penalties._choose.problem import Problem, Weights, norm, refuse_objects
+from penalties._choose.problem import Problem, Weights, check_penalty, norm, refuse_objects
 from penalties._penalty.base import Penalty
 
 
@@ -42,6 +42,7 @@ def grads_at_zero(loss: Callable[..., Any], penalty: Penalty, params: Any, *data
     >>> float(strength_max(penalty, grads))
     1.0
     """
+    check_penalty(penalty)
     refuse_objects(params, "grads_at_zero")
     return _grads_at_zero(loss, penalty, params, data)
 

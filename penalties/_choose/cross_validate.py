@@ -13,7 +13,7 @@ from jax import Array
 
 from penalties._choose.folds import folds_of, of_equal_sizes, samples_of
 from penalties._choose.grid import concrete_factors
-from penalties._choose.problem import refuse_objects
+from penalties._choose.problem import check_penalty, refuse_objects
 from penalties._choose.solve import check_limits, solve
 from penalties._penalty.base import Penalty
 
@@ -97,10 +97,7 @@ def cross_validate(
 
     Source: Hastie, Tibshirani and Friedman, The elements of statistical learning (2009), section 7.10.
     """
-    if not isinstance(penalty, Penalty):
-        raise TypeError(
-            f"expected a Penalty such as L1(1.0), got {penalty!r} of type {type(penalty).__name__}"
-        )
+    check_penalty(penalty)
     numbers = concrete_factors(factors)
     check_limits(tol, max_iterations)
     chunk = _checked_chunk(chunk)
@@ -164,7 +161,13 @@ def _fold_losses(
 
         def one(factor: Array) -> tuple[Array, Array]:
             fitted, converged = fit(penalty.scaled(factor), params, *seen)
-            return jnp.asarray(fit.loss(fitted, *held_out)), converged
+            value = jnp.asarray(fit.loss(fitted, *held_out))
+            if value.ndim:
+                raise TypeError(
+                    f"the loss returned an array of shape {value.shape}: expected a scalar, such as a "
+                    "jnp.mean"
+                )
+            return value, converged
 
         return jax.vmap(one)(factors) if chunk is None else jax.lax.map(one, factors, batch_size=chunk)
 

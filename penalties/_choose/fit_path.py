@@ -15,7 +15,7 @@ from jax import Array
 
 from penalties._choose.grid import concrete_factors
 from penalties._choose.path import Path
-from penalties._choose.problem import Problem, refuse_objects
+from penalties._choose.problem import Problem, check_penalty, refuse_objects
 from penalties._measure.sparsity import count_zeros
 from penalties._penalty.base import Penalty
 from penalties._penalty.binding import bind
@@ -81,16 +81,15 @@ def fit_path(
     Source: Friedman, Hastie and Tibshirani, Regularization paths for generalized linear models via
     coordinate descent, J. Stat. Softw. 33 (2010).
     """
-    if not isinstance(penalty, Penalty):
-        raise TypeError(
-            f"expected a Penalty such as L1(1.0), got {penalty!r} of type {type(penalty).__name__}"
-        )
+    check_penalty(penalty)
     if mode not in ("warm", "parallel"):
         raise ValueError(f'mode is {mode!r}: expected "warm" or "parallel"')
     numbers = concrete_factors(factors)
     numbers = numbers.astype(jax.dtypes.canonicalize_dtype(numbers.dtype))
     refuse_objects(params, "fit_path")
     params = jax.tree.map(jnp.asarray, params)
+    if file is not None and not os.path.isdir(os.path.dirname(os.fspath(file)) or "."):
+        raise FileNotFoundError(f"{os.fspath(file)}: there is no such folder, to save the path in")
     _check_train(train, penalty, numbers[0], params)
     counted = _counted(penalty, params)
     identity = {

@@ -81,6 +81,14 @@ class Problem:
         return norm([_least(p, w, g, step, leaf) for p, w, g, leaf in each])
 
 
+def check_penalty(penalty: Any) -> None:
+    """Raises TypeError for what is no penalty."""
+    if not isinstance(penalty, Penalty):
+        raise TypeError(
+            f"expected a Penalty such as L1(1.0), got {penalty!r} of type {type(penalty).__name__}"
+        )
+
+
 def refuse_objects(params: Any, name: str) -> None:
     """Raises TypeError for params that hold what is no array, which jit does not take."""
     for leaf in Opened(params).leaves:

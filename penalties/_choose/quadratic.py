@@ -37,6 +37,8 @@ def quadratic_of(problem: Problem) -> Quadratic | None:
     if dtypes not in ({jnp.dtype("float32")}, {jnp.dtype("float64")}):
         return None
     flat, unflatten = jax.flatten_util.ravel_pytree(weights)
+    if not flat.size:
+        return None
 
     def gradient(w: Array) -> Array:
         return jax.flatten_util.ravel_pytree(problem.gradient(unflatten(w)))[0]

@@ -13,7 +13,7 @@ from jax import Array
 from jax.core import Tracer
 
 from penalties._choose.descent import descend, first_step
-from penalties._choose.problem import Problem, Weights, minus, norm, refuse_objects
+from penalties._choose.problem import Problem, Weights, check_penalty, minus, norm, refuse_objects
 from penalties._choose.quadratic import quadratic_of
 from penalties._penalty.base import Penalty
 
@@ -46,7 +46,7 @@ def solve(
 
     Accelerated proximal gradient descent, with backtracking, and restarts where the momentum goes uphill. It
     ends when ‖d‖ ≤ tol·‖∇loss(0)‖, where d is the least element of ∇loss + ∂R at the params; that is looked
-    at every 10 steps. (Where the loss has no gradient at 0, that at the params given takes its place.)
+    at every 10 steps. (Where that is 0 or not finite, the gradient at the params given takes its place.)
 
     Where the loss is quadratic in the params, and they are not more than the data, each step is one product
     with its matrix of second derivatives.
@@ -59,7 +59,8 @@ def solve(
         loss: `loss(params, *data)` → a real scalar, smooth, and without the penalty. It is compiled once for
             each function: give it the data here, and not inside a new lambda each time.
         penalty: R, with a prox.
-        params: where to begin: any pytree of arrays. Those of a weaker or stronger penalty are a warm start.
+        params: where to begin: any pytree of arrays, of float32 or float64; half precision seldom gets so
+            far. Those of a weaker or stronger penalty are a warm start.
         *data: what the loss is given after the params.
         tol: of the optimality, relative to the gradient of the loss at 0.
         max_iterations: when to give up, a multiple of 10.
@@ -90,10 +91,7 @@ def solve(
     non-smooth convex learning, JMLR 23 (2022).
     """
     check_limits(tol, max_iterations)
-    if not isinstance(penalty, Penalty):
-        raise TypeError(
-            f"expected a Penalty such as L1(0.1), got {penalty!r} of type {type(penalty).__name__}"
-        )
+    check_penalty(penalty)
     refuse_objects(params, "solve")
     return _solve(loss, penalty, params, data, tol, max_iterations)
 
@@ -103,6 +101,8 @@ def check_limits(tol: Any, max_iterations: Any) -> None:
     if not isinstance(tol, Tracer):
         if isinstance(tol, bool) or not isinstance(tol, (int, float, np.generic, np.ndarray, jax.Array)):
             raise TypeError(f"tol is {tol!r} of type {type(tol).__name__}: expected a number > 0")
+        if jnp.ndim(tol):
+            raise ValueError(f"tol has the shape {jnp.shape(tol)}: expected one number > 0")
         if not 0 < float(tol) < math.inf:
             raise ValueError(f"tol is {tol}: expected a finite number > 0")
     if isinstance(max_iterations, bool) or not isinstance(max_iterations, (int, np.integer)):
@@ -148,7 +148,7 @@ def _solve(
 
 def _scale(problem: Problem, start: Weights) -> Array:
     at_zero = norm(problem.gradient([jnp.zeros_like(w) for w in start]))
-    return jnp.where(jnp.isfinite(at_zero), at_zero, norm(problem.gradient(start)))
+    return jnp.where(jnp.isfinite(at_zero) & (at_zero > 0), at_zero, norm(problem.gradient(start)))
 
 
 # Up to so many weights the matrix of the implicit function theorem is written out.

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.core import Tracer
 
+from penalties._choose.problem import check_penalty
 from penalties._numerics import accumulator, widen
 from penalties._penalty.base import Penalty
 from penalties._penalty.binding import bind
@@ -49,6 +50,7 @@ def strength_max(penalty: Penalty, grads: Any) -> Array:
 
     Source: for norms, Bach et al., Optimization with sparsity-inducing penalties (2012), section 1.3.
     """
+    check_penalty(penalty)
     check_settling(penalty)
     if not any(isinstance(atom, SettlingPenalty) and atom.kink for atom, _ in penalty.atoms()):
         raise TypeError(
@@ -81,7 +83,8 @@ def _strength_max(penalty: Penalty, grads: Any) -> tuple[Array, Array]:
             for leaf, p, g in kinked
         ]
 
-    dtype = jnp.result_type(*(accumulator(g.dtype) for _, _, g in kinked))
+    wide = [accumulator(g.dtype) for _, _, g in kinked]
+    dtype = max(wide, key=lambda dtype: dtype.itemsize, default=jnp.dtype(jnp.float32))
     # Far from where a strength times a factor would overflow.
     most = jnp.asarray(float(jnp.finfo(dtype).max) ** 0.75, dtype)
     never = left(most)

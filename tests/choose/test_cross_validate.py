@@ -18,8 +18,9 @@ DATA = X[:38], Y[:38]
 
 def found(penalty=None, folds=5, data=DATA, **options):
     penalty = L1(1.0).on("w") if penalty is None else penalty
-    given = {"factors": FACTORS, "params": zeros(), "tol": 1e-10}
-    return cross_validate(squares, penalty, *data, folds=folds, **(given | options))
+    given = {"loss": squares, "factors": FACTORS, "params": zeros(), "tol": 1e-10}
+    x, y = data
+    return cross_validate(penalty=penalty, x=x, y=y, folds=folds, **(given | options))
 
 
 def test_it_has_the_numbers_of_lasso_cv(x64):
@@ -109,6 +110,7 @@ BAD = {
     "chunk": (ValueError, "chunk is 0", {"chunk": 0}),
     "chunks": (TypeError, "chunk is 1.5", {"chunk": 1.5}),
     "penalty": (TypeError, "expected a Penalty", {"penalty": 1.0}),
+    "loss": (TypeError, r"an array of shape \(8,\)", {"loss": lambda params, x, y: params["w"]}),
     "tol": (ValueError, "tol is -1", {"tol": -1}),
 }
 

@@ -259,6 +259,7 @@ BAD = {
     "object": (TypeError, "leaf 'w' of type str", {"params": {"w": "a"}}),
     "score": (ValueError, r"shape \(2, 2\)", {"score": lambda w: jnp.ones((2, 2))}),
     "loss": (TypeError, r"shape \(2,\)", {"loss": lambda w: w["w"]}),
+    "folder": (FileNotFoundError, "no such folder", {"file": "no/such/folder/path.npz"}),
     "selection": (ValueError, "matches none", {"penalty": L1(1.0).on("v")}),
 }
 

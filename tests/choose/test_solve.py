@@ -11,6 +11,7 @@ from sklearn import linear_model
 
 from penalties import (
     L1,
+    L2,
     MCP,
     ElasticNet,
     GroupLasso,
@@ -189,6 +190,13 @@ def test_params_of_nnx_and_leaves_that_are_not_trained():
     assert int(found.params["steps"]) == 3
 
 
+def test_where_the_gradient_at_zero_is_zero_or_there_is_no_weight():
+    found = solve(lambda w: jnp.sum(jnp.square(w)), L2(0.1), jnp.ones(2))
+    assert bool(found.converged)
+    assert int(found.iterations) < 100
+    assert bool(solve(lambda w: jnp.sum(w), L1(0.1), jnp.ones(0)).converged)
+
+
 def test_nothing_is_compiled_twice():
     traces = []
 
@@ -228,6 +236,7 @@ BAD = {
     "no penalty": (TypeError, "expected a Penalty such as", (quadratic, 0.1, PAIR, PAIR), {}),
     "no scalar": (TypeError, r"array of shape \(2,\)", (lambda w: w, L1(1.0), PAIR), {}),
     "no array": (TypeError, "leaf 'f' of type builtin", (jnp.sum, L1(1.0), {"w": PAIR, "f": abs}), {}),
+    "tols": (ValueError, r"tol has the shape \(2,\)", (quadratic, L1(1.0), PAIR, PAIR), {"tol": PAIR}),
     "tol": (ValueError, "tol is 0", (quadratic, L1(1.0), PAIR, PAIR), {"tol": 0}),
     "steps": (TypeError, "max_iterations is 1.5", (jnp.sum, L1(1.0), PAIR), {"max_iterations": 1.5}),
     "selection": (ValueError, "matches none", (quadratic, L1(1.0).on("v"), {"w": PAIR}, 0), {}),

@@ -81,6 +81,8 @@ def test_it_is_the_alpha_at_which_lars_begins(x64):
     found = strength_max(L1(1.0), grads)
     np.testing.assert_allclose(found, lars_path(x, y, method="lasso")[0][0], rtol=1e-12)
     assert found.dtype == jnp.float64
+    mixed = {"a": jnp.ones(2, jnp.float32), "b": jnp.full(2, 3.0)}
+    assert float(strength_max(L1(1.0), mixed)) == 3
     assert linear_model.Lasso(0.99 * float(found), fit_intercept=False, tol=1e-12).fit(x, y).coef_.any()
 
 
@@ -137,6 +139,9 @@ def test_where_there_is_none_the_error_says_so():
         strength_max(Infinite(1.0), grads)
     with pytest.raises(ValueError, match=r"not finite at \['w'\]"):
         strength_max(L1(1.0), {"w": jnp.array([1.0, jnp.nan])})
+    with pytest.raises(TypeError, match="expected a Penalty"):
+        strength_max("L1", grads)
+    assert float(strength_max(L1(1.0), {})) == 0
     with pytest.raises(ValueError, match="matches none"):
         strength_max(L1(1.0).on("v"), grads)
 
