@@ -86,7 +86,7 @@ def _strength_max(penalty: Penalty, grads: Any) -> tuple[Array, Array]:
     wide = [accumulator(g.dtype) for _, _, g in kinked]
     dtype = max(wide, key=lambda dtype: dtype.itemsize, default=jnp.dtype(jnp.float32))
     # Far from where a strength times a factor would overflow.
-    most = jnp.asarray(float(jnp.finfo(dtype).max) ** 0.75, dtype)
+    most = jnp.asarray(min([float(jnp.finfo(each).max) ** 0.75 for each in wide], default=1.0), dtype)
     never = left(most)
 
     def holds(factor: Array) -> Array:
