@@ -12,14 +12,19 @@ from penalties._choose.hold_zeros import hold_zeros
 from penalties._choose.path import Path, PathPoint
 from penalties._choose.solve import Solution, solve
 from penalties._choose.strengths import strength_max
+from penalties._family.constraints import Box, L1Ball, LInfBall, NonNegative, Simplex
 from penalties._family.elementwise import L1, L2, ElasticNet, Huber
 from penalties._family.groups import Grouped, GroupLasso
+from penalties._family.matrix_sets import PSD, Orthonormal
 from penalties._family.nonconvex import MCP, LogSum
+from penalties._family.patterns import NOfM, Sparse
+from penalties._family.unit_norms import L2Ball, MaxNorm, MinMaxNorm, UnitNorm
 from penalties._measure.describe import Description, describe
 from penalties._measure.optimality import Optimality, optimality
 from penalties._measure.sparsity import Sparsity, sparsity
 from penalties._penalty.base import Order, Penalty
 from penalties._penalty.config import from_config
+from penalties._penalty.constraint import Constraint
 from penalties._penalty.fields import parameter, static
 from penalties._penalty.rule import Average
 from penalties._penalty.settling import SettlingPenalty, SmoothPenalty
@@ -46,7 +51,10 @@ __all__ = [
     "L1",
     "L2",
     "MCP",
+    "PSD",
     "Average",
+    "Box",
+    "Constraint",
     "CoupledAxis",
     "CoupledUnits",
     "Couplings",
@@ -56,9 +64,17 @@ __all__ = [
     "GroupLasso",
     "Grouped",
     "Huber",
+    "L1Ball",
+    "L2Ball",
+    "LInfBall",
     "LogSum",
+    "MaxNorm",
+    "MinMaxNorm",
+    "NOfM",
+    "NonNegative",
     "Optimality",
     "Order",
+    "Orthonormal",
     "Path",
     "PathPoint",
     "PenalizedState",
@@ -68,11 +84,14 @@ __all__ = [
     "SettlingPenalty",
     "ShrinkReport",
     "Shrunk",
+    "Simplex",
     "SizePenalty",
     "SmoothPenalty",
     "Solution",
+    "Sparse",
     "Sparsity",
     "Strength",
+    "UnitNorm",
     "Where",
     "add_penalty",
     "couplings",

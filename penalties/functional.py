@@ -1,6 +1,7 @@
 """The penalties as pure functions of a tree of params: jitted, stateless, strengths as data.
 
-Each is its class with the strengths filled in: `l1(params, 0.1)` is `L1(0.1)(params)`.
+Each is its class with the strengths filled in: `l1(params, 0.1)` is `L1(0.1)(params)`; of constraints it is
+the projection, `project_l2_ball(params, 1.0)`.
 """
 
 from typing import Any, TypeVar
@@ -9,9 +10,48 @@ from jax import Array
 
 from penalties._family.elementwise import L1, L2, ElasticNet
 from penalties._family.groups import GroupLasso
+from penalties._family.projections import (
+    project_box,
+    project_l1_ball,
+    project_l2_ball,
+    project_l_inf_ball,
+    project_max_norm,
+    project_min_max_norm,
+    project_n_of_m,
+    project_non_negative,
+    project_orthonormal,
+    project_psd,
+    project_simplex,
+    project_sparse,
+    project_unit_norm,
+)
 from penalties._penalty.strengths import Strength
 
 T = TypeVar("T")
+
+__all__ = [
+    "elastic_net",
+    "group_lasso",
+    "l1",
+    "l2",
+    "project_box",
+    "project_l1_ball",
+    "project_l2_ball",
+    "project_l_inf_ball",
+    "project_max_norm",
+    "project_min_max_norm",
+    "project_n_of_m",
+    "project_non_negative",
+    "project_orthonormal",
+    "project_psd",
+    "project_simplex",
+    "project_sparse",
+    "project_unit_norm",
+    "prox_elastic_net",
+    "prox_group_lasso",
+    "prox_l1",
+    "prox_l2",
+]
 
 
 def l1(params: Any, strength: Strength) -> Array:

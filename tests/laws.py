@@ -1,6 +1,7 @@
 """What the laws in `family/test_laws_*.py` share."""
 
 import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,11 +13,18 @@ from cases import CASES, SHAPES, Case, flat, random_params, ravel, tree
 
 STRENGTH, STEP = 0.3, 0.7
 
-every_case = pytest.mark.parametrize("case", CASES, ids=str)
-every_convex_case = pytest.mark.parametrize("case", [c for c in CASES if c.convex], ids=str)
-every_settling_case = pytest.mark.parametrize(
-    "case", [c for c in CASES if isinstance(c.make(STRENGTH), SettlingPenalty)], ids=str
-)
+
+def rows(cases):
+    marked = [pytest.param(c, marks=pytest.mark.slow) if c.slow else c for c in cases]
+    return pytest.mark.parametrize("case", marked, ids=str)
+
+
+every_case = rows(CASES)
+every_finite_case = rows(c for c in CASES if not c.constraint)
+every_constraint = rows(c for c in CASES if c.constraint)
+every_case_with_numbers = rows(c for c in CASES if jax.tree.leaves(c.make(STRENGTH)))
+every_convex_case = rows(c for c in CASES if c.convex)
+every_settling_case = rows(c for c in CASES if isinstance(c.make(STRENGTH), SettlingPenalty))
 
 
 def seeds():

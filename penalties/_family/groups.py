@@ -25,6 +25,8 @@ class GroupPenalty(SettlingPenalty, abc.ABC):
     single weights.
     """
 
+    monotone = True
+
     if TYPE_CHECKING:  # a static field of each subclass; here it would come before the strength
         axis: ClassVar[Any]
 

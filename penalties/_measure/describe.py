@@ -14,6 +14,7 @@ from penalties._measure.sparsity import count_zeros, is_weight
 from penalties._numerics import sum_scalars
 from penalties._penalty.base import Penalty, check_penalty
 from penalties._penalty.binding import positions
+from penalties._penalty.constraint import Constraint
 from penalties._penalty.evaluation import leaf_values
 from penalties._penalty.fields import Kind, names, number_names, remade
 from penalties._penalty.strengths import PerLeaf
@@ -69,9 +70,11 @@ def describe(penalty: Penalty, params: Params) -> "Description":
             )
         values, total, zeros = jax.device_get(_measured(penalty, tree))
     leaves = opened.leaves
-    texts = _texts(penalty, leaves)
+    texts, constrained = _texts(penalty, leaves), _constrained(penalty, leaves)
     rows = {
-        leaf.path: _row(leaf, texts.get(i), float(values.get(i, 0)), float(total), int(zeros.get(i, 0)))
+        leaf.path: _row(
+            leaf, texts.get(i), float(values.get(i, 0)), float(total), int(zeros.get(i, 0)), i in constrained
+        )
         for i, leaf in enumerate(leaves)
         if not isinstance(leaf.value, NotAnArray)
     }
@@ -86,6 +89,7 @@ class Row(TypedDict):
     trainable: bool  # a weight: floating or complex, and no batch statistic, counter or key
     penalty: str | None
     value: float
+    violated: bool  # whether the value is infinite for a constraint
     share: float
     zeros: int
     size: int
@@ -142,13 +146,14 @@ class Description(Tabular, Mapping[str, Row]):
         return row[3] in (_NONE, _NOT_TRAINED)
 
     def _table_foot(self) -> tuple[str, ...]:
+        violated = any(row["violated"] for row in self._rows.values())
         return (
             "total",
             "",
             "",
             f"{self.penalized:,} of {self.size:,} weights",
-            f"{self.total:.4g}",
-            _percent(_part(self.total, self.total)),
+            "violated" if violated else f"{self.total:.4g}",
+            "" if violated else _percent(_part(self.total, self.total)),
             _zeros_of(self.zeros, self.size),
         )
 
@@ -179,6 +184,12 @@ def _texts(penalty: Penalty, leaves: Sequence[Leaf]) -> dict[int, str]:
     return {i: " + ".join(parts) for i, parts in texts.items()}
 
 
+def _constrained(penalty: Penalty, leaves: Sequence[Leaf]) -> set[int]:
+    """The leaves that are under a constraint."""
+    constraints = (selections for atom, selections in penalty.atoms() if isinstance(atom, Constraint))
+    return {i for selections in constraints for i in positions(leaves, selections)}
+
+
 def _text_for(penalty: Penalty, leaves: Sequence[Leaf]) -> Callable[[Leaf], Penalty]:
     """From a leaf to the penalty with this leaf's numbers; one that is out of range is shown, not refused."""
     parts = {name: PerLeaf(getattr(penalty, name), name, leaves).part for name in number_names(penalty)}
@@ -196,13 +207,14 @@ def _decimal(strength: Any) -> Any:
     return float(str(strength)) if jnp.ndim(strength) == 0 else strength
 
 
-def _row(leaf: Leaf, penalty: str | None, value: float, total: float, zeros: int) -> Row:
+def _row(leaf: Leaf, penalty: str | None, value: float, total: float, zeros: int, constrained: bool) -> Row:
     return Row(
         shape=tuple(leaf.value.shape),
         dtype=str(leaf.value.dtype),
         trainable=is_weight(leaf),
         penalty=penalty,
         value=value,
+        violated=constrained and value == math.inf,
         share=_part(value, total) if penalty is not None else 0.0,
         zeros=zeros,
         size=math.prod(leaf.value.shape),
@@ -223,8 +235,8 @@ def _cells(path: str, row: Row) -> tuple[str, ...]:
         str(row["shape"]),
         row["dtype"],
         row["penalty"] or (_NONE if row["trainable"] else _NOT_TRAINED),
-        f"{row['value']:.4g}" if penalized else "",
-        _percent(row["share"]) if penalized else "",
+        ("violated" if row["violated"] else f"{row['value']:.4g}") if penalized else "",
+        _percent(row["share"]) if penalized and not row["violated"] else "",
         _zeros_of(row["zeros"], row["size"]) if row["trainable"] else "",
     )
 

@@ -33,6 +33,9 @@ class Sum(Penalty):
     def value_at(self, w: Array) -> Array:
         return sum((term.value_at(w) for term in self.terms[1:]), self.terms[0].value_at(w))
 
+    def value_of_leaf(self, w: Array) -> Array:
+        return sum((term.value_of_leaf(w) for term in self.terms[1:]), self.terms[0].value_of_leaf(w))
+
     def prox_at(self, v: Array, step: Array) -> Array:
         for part in self._in_order_of_proxes():
             v = part.prox_at(v, step)
@@ -44,9 +47,17 @@ class Sum(Penalty):
 
     def _in_order_of_proxes(self) -> list[Penalty]:
         parts = sorted((part for term in self.terms for part in term.parts()), key=lambda p: p.order)
-        kinks = [part for part in parts if part.order > Order.QUADRATIC]
-        groups = {part.groups for part in kinks if part.groups is not None}
-        if len(groups) > 1 or (len(kinks) > 1 and any(part.order == Order.ALONE for part in kinks)):
+        orders = [part.order for part in parts]
+        kinks = [order for order in orders if order > Order.NON_NEGATIVE]
+        last = [order for order in kinks if order > Order.GROUPWISE]
+        groups = {part.groups for part in parts if part.order > Order.QUADRATIC and part.groups is not None}
+        if (
+            len(groups) > 1
+            or len(last) > 1
+            or (Order.ALONE in kinks and len(kinks) > 1)
+            or (Order.INTERVAL in kinks and Order.GROUPWISE in kinks)
+            or (Order.NON_NEGATIVE in orders and not all(_allows_non_negative(part) for part in parts))
+        ):
             raise TypeError(_no_closed_form(parts, "prox"))
         return parts
 
@@ -153,8 +164,14 @@ class SettlingSelected(Selected, SettlingPenalty):
         return cast(SettlingPenalty, self.penalty)
 
 
+def _allows_non_negative(part: Penalty) -> bool:
+    # With the moduli alone in R, and R not falling, what is negative is best at 0, and the rest as without.
+    return part.monotone or part.order == Order.NON_NEGATIVE
+
+
 def _no_closed_form(parts: Sequence[Penalty], what: str) -> str:
     return (
         f"the sum {' + '.join(type(part).__name__ for part in parts)} on one leaf has no {what} in closed "
-        "form: give each penalty leaves of its own with `.on(...)`, or add one of them to the loss"
+        "form: give each penalty leaves of its own with `.on(...)`, or add one of them to the loss; of a "
+        "constraint, `proximal(constraint)` after the other's transform is a step of its own"
     )

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from penalties._numerics import widen
 from penalties._penalty import evaluation, flax_states
 from penalties._penalty.fields import (
     Kind,
@@ -36,7 +37,9 @@ class Order(enum.IntEnum):
 
     The prox of a sum is the proxes one after another, in this order, where the mathematics allows
     it: anything after a quadratic, and a group norm after the absolute value (Yu, On decomposing
-    the proximal map, NeurIPS 2013, theorem 4 and proposition 3).
+    the proximal map, NeurIPS 2013, theorem 4 and proposition 3); non-negativity before anything that is
+    `monotone`, an interval after the absolute value, and a Euclidean ball, whose projection is a scaling,
+    after norms within it.
 
     >>> from penalties import L1, L2, GroupLasso
     >>> [penalty.order.name for penalty in (L2(1.0), L1(1.0), GroupLasso(1.0))]
@@ -44,9 +47,12 @@ class Order(enum.IntEnum):
     """
 
     QUADRATIC = 0
-    ABSOLUTE = 1
-    GROUPWISE = 2
-    ALONE = 3
+    NON_NEGATIVE = 1
+    ABSOLUTE = 2
+    GROUPWISE = 3
+    INTERVAL = 4
+    BALL = 5
+    ALONE = 6
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(static, parameter, nested, dataclasses.field))
@@ -73,6 +79,7 @@ class Penalty(abc.ABC):
     order: ClassVar[Order] = Order.ALONE
     kink: ClassVar[bool] = True  # whether it is not differentiable somewhere; at zero, of a SettlingPenalty
     groups: ClassVar[Hashable] = None  # what tells apart groups with a common kink; None for single weights
+    monotone: ClassVar[bool] = False  # whether it is of the moduli |w| alone, and does not fall as one grows
     name_in_config: ClassVar[str]
     way_out: ClassVar[str] = (
         "use `penalties.proximal(penalty, step_size)` at the end of a chain, or `add_penalty(penalty)` in "
@@ -115,6 +122,10 @@ class Penalty(abc.ABC):
             f"{type(self).__name__} has no prox in closed form: use it in a loss, or "
             "`add_penalty(penalty)` in front of the optimizer"
         )
+
+    def value_of_leaf(self, w: Array) -> Array:
+        """R(w) of one array in the dtype it is kept in."""
+        return self.value_at(widen(w))
 
     # What users call, on whole trees.
 

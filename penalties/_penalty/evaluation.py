@@ -49,7 +49,7 @@ def settle(penalty: Penalty, params: Any, moved: Any, direction: Any) -> Any:
 
 @jax.jit
 def _value_at(penalty: Penalty, w: Array) -> Array:
-    value = penalty.value_at(widen(w))
+    value = penalty.value_of_leaf(w)
     if jnp.shape(value):
         raise ValueError(
             f"{type(penalty).__name__}.value_at returned an array of shape {jnp.shape(value)} for a leaf of "

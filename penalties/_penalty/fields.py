@@ -13,7 +13,7 @@ a plain one     yes                               yes                          a
 import dataclasses
 import enum
 from collections.abc import Hashable, Iterable
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 import jax
 import numpy as np
@@ -41,12 +41,31 @@ def static(default: Any = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"kind": Kind.STATIC})
 
 
+@overload
+def parameter(
+    default: Any = ...,
+    *,
+    above: int | None = ...,
+    at_least: int | None = ...,
+    infinite: bool = ...,
+    kw_only: Literal[True] = True,
+) -> Any: ...
+@overload
+def parameter(
+    default: Any = ...,
+    *,
+    above: int | None = ...,
+    at_least: int | None = ...,
+    infinite: bool = ...,
+    kw_only: Literal[False],
+) -> Any: ...
 def parameter(
     default: Any = dataclasses.MISSING,
     *,
     above: int | None = None,
     at_least: int | None = None,
-    kw_only: Literal[True] = True,
+    infinite: bool = False,
+    kw_only: bool = True,
 ) -> Any:
     """A number that shapes a penalty and is not its strength, given by keyword.
 
@@ -57,9 +76,11 @@ def parameter(
         default: its default; without one it must be given.
         above: it must be more than this.
         at_least: it must be this or more.
-        kw_only: tells type checkers that it is given by keyword.
+        infinite: whether it may be infinite.
+        kw_only: False for a number that may be given by position: the radius of a ball, which is the only
+            number it has.
     """
-    metadata = {"kind": Kind.PARAMETER, "range": Range(above, at_least)}
+    metadata = {"kind": Kind.PARAMETER, "range": Range(above, at_least, infinite)}
     return dataclasses.field(default=default, kw_only=kw_only, metadata=metadata)
 
 

@@ -34,6 +34,8 @@ class SizePenalty(SettlingPenalty, abc.ABC):
     0.2071
     """
 
+    monotone = True
+
     @abc.abstractmethod
     def value_of(self, r: Array) -> Array:
         """φ(r), entry by entry."""

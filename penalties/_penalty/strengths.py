@@ -20,15 +20,16 @@ Strength = Any
 
 
 class Range(NamedTuple):
-    """What a number may be: finite, more than `above`, and `at_least` so much."""
+    """What a number may be: finite unless `infinite`, more than `above`, and `at_least` so much."""
 
     above: int | None = None
     at_least: int | None = None
+    infinite: bool = False
 
     def holds(self, x: Any) -> Any:
-        """Whether x is within it, entry by entry; False for NaN and inf."""
+        """Whether x is within it, entry by entry; False for NaN, and for inf unless it may be infinite."""
         finite: Any = np.isfinite if type(x) is float else jnp.isfinite
-        inside = finite(x)
+        inside = x == x if self.infinite else finite(x)
         if self.above is not None:
             inside = inside & (x > self.above)
         if self.at_least is not None:
@@ -90,6 +91,8 @@ def _checked_leaf(x: Any, name: str, allowed: Range) -> Any:
         raise ValueError(
             f"{name} has entries that are negative, NaN or infinite: all must be ≥ 0 and finite"
             if allowed == NOT_NEGATIVE
+            else f"{name} has entries that are NaN"
+            if allowed.infinite
             else f"{name} has entries out of range: all must be finite and{allowed}"
         )
     return x
@@ -97,7 +100,8 @@ def _checked_leaf(x: Any, name: str, allowed: Range) -> Any:
 
 def _checked_number(x: float, name: str, allowed: Range) -> float:
     if not allowed.holds(x):
-        raise ValueError(f"{name} is {x}: expected a finite number{allowed}")
+        kind = "a number" if allowed.infinite else "a finite number"
+        raise ValueError(f"{name} is {x}: expected {kind}{allowed}")
     return x
 
 

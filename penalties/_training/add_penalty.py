@@ -8,6 +8,7 @@ from jax import Array
 
 from penalties._numerics import widen
 from penalties._penalty.base import Penalty
+from penalties._penalty.constraint import refuse_constraints
 from penalties._training.scheduled import (
     ScheduledPenalty,
     check_scheduled,
@@ -39,7 +40,7 @@ def add_penalty(penalty: ScheduledPenalty) -> optax.GradientTransformationExtraA
         strength without a new compile. Its `update` needs `params`; updates keep their dtypes.
 
     Raises:
-        TypeError: `penalty` is neither.
+        TypeError: `penalty` is neither, or has a constraint in it, which has no gradient.
         ValueError: in `update`, without `params`.
 
     >>> import jax, jax.numpy as jnp, optax
@@ -55,6 +56,13 @@ def add_penalty(penalty: ScheduledPenalty) -> optax.GradientTransformationExtraA
     and decoupled mean.
     """
     check_scheduled(penalty)
+    if isinstance(penalty, Penalty):
+        refuse_constraints(penalty, "add_penalty")
+
+    def init(params: Any) -> Any:
+        state: Any = init_state(penalty, params)
+        refuse_constraints(state.penalty, "add_penalty")
+        return state
 
     def update(
         updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra_args: Any
@@ -68,7 +76,7 @@ def add_penalty(penalty: ScheduledPenalty) -> optax.GradientTransformationExtraA
 
         return map_bound(add, state.penalty, params, updates), state
 
-    return optax.GradientTransformationExtraArgs(lambda params: init_state(penalty, params), update)
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 @jax.jit

@@ -9,6 +9,7 @@ from jax import Array
 
 from penalties._numerics import widen, wider
 from penalties._penalty.base import Penalty
+from penalties._penalty.constraint import is_constraint
 from penalties._penalty.strengths import checked, guarded
 from penalties._training.scheduled import (
     ScheduledPenalty,
@@ -20,7 +21,7 @@ from penalties._training.scheduled import (
 )
 
 
-def proximal(penalty: ScheduledPenalty, step_size: Any) -> optax.GradientTransformationExtraArgs:
+def proximal(penalty: ScheduledPenalty, step_size: Any = None) -> optax.GradientTransformationExtraArgs:
     """Ends a chain with the prox: params become prox_{step_size·R}(params + updates).
 
     After `sgd(lr)` with step_size = lr this is proximal gradient descent, which solves
@@ -28,9 +29,16 @@ def proximal(penalty: ScheduledPenalty, step_size: Any) -> optax.GradientTransfo
     μ the lasso of strength (1 − μ)·λ; after adam a threshold on |m|/√v instead of on the gradient,
     which for λ below 1 is the unpenalized solution. There, use `penalized`.
 
+    Of a constraint it is the projection, after any optimizer and without a step size:
+    `chain(adam(lr), proximal(NonNegative()))`. After sgd that is projected gradient descent, which solves the
+    loss under the constraint. An optimizer that scales each weight by itself, as adam does, solves it too if
+    the constraint is on each weight by itself; under one that binds them together, such as a ball, it comes
+    to rest at another point of the set.
+
     Args:
         penalty: a Penalty, or a function of the step count that returns one.
-        step_size: the learning rate of the steps before it: a number ≥ 0 or an optax schedule.
+        step_size: the learning rate of the steps before it: a number ≥ 0 or an optax schedule. It may be left
+            out if there are constraints only.
 
     Returns:
         A transform for the last place of a chain. Its `update` needs `params`. Zeros are exact;
@@ -38,7 +46,8 @@ def proximal(penalty: ScheduledPenalty, step_size: Any) -> optax.GradientTransfo
         must hold to the last bit, use `penalty.prox(params, step)` on the params themselves.
 
     Raises:
-        TypeError: `penalty` is neither a Penalty nor a function.
+        TypeError: `penalty` is neither a Penalty nor a function; there is no step size, and the penalty is no
+            constraint.
         ValueError: step_size is negative, NaN, infinite or no single number (a schedule that gives a
             negative one makes params NaN); in `update`, without `params`.
 
@@ -53,6 +62,8 @@ def proximal(penalty: ScheduledPenalty, step_size: Any) -> optax.GradientTransfo
     Source: Parikh and Boyd, Proximal algorithms (2014), section 4.2.
     """
     check_scheduled(penalty)
+    if step_size is None:
+        return _projection(penalty)
     if not callable(step_size):
         step_size = checked(step_size, "step_size")
         if not jax.tree_util.all_leaves([step_size]) or jnp.ndim(step_size):
@@ -72,6 +83,28 @@ def proximal(penalty: ScheduledPenalty, step_size: Any) -> optax.GradientTransfo
         return map_bound(shrink, state.penalty, params, updates), state
 
     return optax.GradientTransformationExtraArgs(lambda params: init_state(penalty, params), update)
+
+
+def _projection(constraint: ScheduledPenalty) -> optax.GradientTransformationExtraArgs:
+    """`proximal` of what needs no step size."""
+    if isinstance(constraint, Penalty):
+        _check_constraint(constraint)
+    with_step = proximal(constraint, 1.0)
+
+    def init(params: Any) -> Any:
+        state: Any = with_step.init(params)
+        _check_constraint(state.penalty)
+        return state
+
+    return optax.GradientTransformationExtraArgs(init, with_step.update)
+
+
+def _check_constraint(penalty: Penalty) -> None:
+    if not is_constraint(penalty):
+        raise TypeError(
+            f"proximal({penalty!r}) without a step size, which only constraints need not have: give the "
+            "learning rate of the steps before it, `chain(sgd(lr), proximal(penalty, lr))`"
+        )
 
 
 @jax.jit

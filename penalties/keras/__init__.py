@@ -36,6 +36,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from penalties.keras._attach import attach
+from penalties.keras._constraint import Constraint
 from penalties.keras._drop_ins import L1, L1L2, L2, OrthogonalRegularizer
 from penalties.keras._logger import SparsityLogger
 from penalties.keras._optimizer import Penalized
@@ -46,6 +47,7 @@ __all__ = [
     "L1",
     "L1L2",
     "L2",
+    "Constraint",
     "OrthogonalRegularizer",
     "Penalized",
     "Regularizer",

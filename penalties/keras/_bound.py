@@ -7,6 +7,7 @@ import jax
 import keras
 
 from penalties._penalty.base import Penalty, check_penalty
+from penalties._penalty.constraint import Constraint
 from penalties._penalty.settling import check_settling
 from penalties.keras import _weights
 from penalties.keras._model_state import state_dtype
@@ -84,6 +85,12 @@ def check_trainable(penalty: Any) -> None:
     )
     is_function: bool = callable(penalty)
     check_penalty(penalty, "Penalized's penalty", schedule if is_function else "")
+    for atom, _ in penalty.atoms():
+        if isinstance(atom, Constraint):
+            raise TypeError(
+                f"Penalized got the constraint {atom!r}, which is kept by projections: pass "
+                "kernel_constraint=penalties.keras.Constraint(...) to the layers, whose zeros Penalized keeps"
+            )
     check_settling(penalty)
 
 

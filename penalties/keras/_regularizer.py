@@ -26,7 +26,7 @@ class Regularizer(keras.Regularizer):
     Calling it returns a scalar, float32 (float64 for float64 weights) whatever the dtype of x.
 
     Raises:
-        TypeError: `penalty` is not a Penalty.
+        TypeError: `penalty` is not a Penalty, or has a constraint in it.
         ValueError: it has a selection (`.on(...)`).
         RuntimeError: when called, if Keras does not run on JAX.
 
@@ -41,6 +41,12 @@ class Regularizer(keras.Regularizer):
     def __init__(self, penalty: Penalty):
         or_else = "; for strengths there are L1, L2 and L1L2 in penalties.keras"
         check_penalty(penalty, "Regularizer's penalty", or_else)
+        for atom, _ in penalty.atoms():
+            if isinstance(atom, penalties.Constraint):
+                raise TypeError(
+                    f"Regularizer got the constraint {atom!r}, whose gradient is 0 wherever there is one: "
+                    "pass kernel_constraint=penalties.keras.Constraint(...) to the layer"
+                )
         if any(selections for _, selections in penalty.atoms()):
             raise ValueError(
                 f"{penalty!r} has a selection, but a Keras regularizer sees one weight and no path: pass "

@@ -4,9 +4,15 @@ A new penalty is one more row, in the file named like its own in the family. The
 NumPy and share nothing with the library, so that they can serve as oracles.
 """
 
-from cases import algebra, elementwise, groups, nonconvex
+from cases import algebra, constraints, elementwise, groups, nonconvex
 from cases.case import SHAPES, Case, flat, random_params, ravel, tree, unravel
 
-CASES: list[Case] = [*elementwise.CASES, *nonconvex.CASES, *groups.CASES, *algebra.CASES]
+CASES: list[Case] = [
+    *elementwise.CASES,
+    *nonconvex.CASES,
+    *groups.CASES,
+    *constraints.CASES,
+    *algebra.CASES,
+]
 
 __all__ = ["CASES", "SHAPES", "Case", "flat", "random_params", "ravel", "tree", "unravel"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from penalties import Penalty
 
-SHAPES = {"dense/kernel": (3, 2), "dense/bias": (2,), "scan/kernel": (2, 3, 2)}
+SHAPES = {"dense/kernel": (3, 2), "dense/bias": (2,), "scan/kernel": (2, 3, 3)}
 
 
 def tree(leaves: dict[str, Any]) -> dict[str, Any]:
@@ -79,6 +79,13 @@ class Case:
     bounded: bool = False  # R does not grow with weights that are large already
     even: bool = True  # R does not see the sign of any one weight
     separable: bool = True  # a sum over single weights, so that each may have its own step
+    constraint: bool = False  # R is 0 or infinite, and the prox a projection whatever step and factor
+    exchangeable: bool = True  # R does not see the order of the weights along an axis
+    holds_zero: bool = True  # R(0) = 0, which is its minimum
+    grid: bool = True  # it takes one weight alone, and on a grid of numbers some are near the prox
+    any_shape: bool = True  # it takes leaves of which no lengths are known
+    slow: bool = False  # its laws run in `.ci/run` only: what they would find, they find in a row like it
+    refuses: str | None = "expected a finite number ≥ 0"  # what is said of a wrong strength
     selects: Callable[[str], bool] = everywhere
     has_kink: Callable[[str], bool] = everywhere  # at zero: weights or groups become exactly zero
 

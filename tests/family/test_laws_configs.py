@@ -13,7 +13,7 @@ import pytest
 from penalties import from_config
 
 from cases import Case, random_params
-from laws import STRENGTH, every_case
+from laws import STRENGTH, every_case, every_case_with_numbers
 
 
 @every_case
@@ -27,7 +27,7 @@ def test_config_round_trip(case: Case):
     assert jax.tree.structure(again) == jax.tree.structure(penalty)
 
 
-@every_case
+@every_case_with_numbers
 def test_config_keeps_short_decimals(case: Case):
     config = case.make(0.1).to_config()
     assert re.search(r"\d\.\d", json.dumps(config))
@@ -37,7 +37,7 @@ def test_config_keeps_short_decimals(case: Case):
     assert jax.jit(lambda p: p)(case.make(0.1)).to_config() == config
 
 
-@every_case
+@every_case_with_numbers
 @pytest.mark.parametrize("again", [lambda p: pickle.loads(pickle.dumps(p)), copy.deepcopy, copy.copy])
 def test_copies_are_the_same_penalty(case: Case, again):
     penalty = case.make(0.1)
@@ -55,7 +55,7 @@ def test_copies_are_the_same_penalty(case: Case, again):
     assert twin(random_params()) == penalty(random_params())
 
 
-@every_case
+@every_case_with_numbers
 def test_a_penalty_is_a_pytree_of_its_strengths(case: Case):
     leaves, structure = jax.tree.flatten(case.make(STRENGTH))
     assert leaves
