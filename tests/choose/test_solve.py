@@ -139,7 +139,7 @@ def test_steps_become_shorter_where_the_curvature_rises():
     np.testing.assert_allclose(found.params, np.log(1.5), rtol=1e-5)
 
 
-class Box(Penalty):
+class UnitInterval(Penalty):
     """Weights in [0, 1]: a penalty with a prox and no rule for zeros."""
 
     def value_at(self, w):
@@ -155,10 +155,12 @@ def quadratic(w, target):
 
 def test_a_penalty_without_a_rule_for_zeros():
     target = jnp.array([-1.0, 0.5, 3.0])
-    found = solve(quadratic, Box(), jnp.ones(3), target)
+    found = solve(quadratic, UnitInterval(), jnp.ones(3), target)
     np.testing.assert_allclose(found.params, [0, 0.5, 1], atol=1e-6)
     assert bool(found.converged)
-    assert jax.grad(lambda t: solve(quadratic, Box(), jnp.ones(3), t).params.sum())(target).tolist() == [
+    assert jax.grad(lambda t: solve(quadratic, UnitInterval(), jnp.ones(3), t).params.sum())(
+        target
+    ).tolist() == [
         0,
         1,
         0,
