@@ -15,10 +15,13 @@ from penalties._choose.strengths import strength_max
 from penalties._family.constraints import Box, L1Ball, LInfBall, NonNegative, Simplex
 from penalties._family.elementwise import L1, L2, ElasticNet, Huber
 from penalties._family.groups import Grouped, GroupLasso
+from penalties._family.matrices import Nuclear, Orthogonal, SoftOrthogonal, Spectral, SpectralNorm
 from penalties._family.matrix_sets import PSD, Orthonormal
 from penalties._family.nonconvex import MCP, LogSum
 from penalties._family.patterns import NOfM, Sparse
+from penalties._family.sorted import OSCAR, SLOPE, GroupSLOPE
 from penalties._family.unit_norms import L2Ball, MaxNorm, MinMaxNorm, UnitNorm
+from penalties._family.variation import SquaredDifferences, TotalVariation
 from penalties._measure.describe import Description, describe
 from penalties._measure.optimality import Optimality, optimality
 from penalties._measure.sparsity import Sparsity, sparsity
@@ -31,6 +34,7 @@ from penalties._penalty.settling import SettlingPenalty, SmoothPenalty
 from penalties._penalty.sizes import SizePenalty
 from penalties._penalty.strengths import Strength
 from penalties._shrink.couplings import CoupledAxis, CoupledUnits, Couplings, PinnedAxis, couplings
+from penalties._shrink.factorize import Factorization, Factors, factorize
 from penalties._shrink.report import ShrinkReport
 from penalties._shrink.shrink import Shrunk, shrink
 from penalties._shrink.sparse import to_bcoo
@@ -51,7 +55,9 @@ __all__ = [
     "L1",
     "L2",
     "MCP",
+    "OSCAR",
     "PSD",
+    "SLOPE",
     "Average",
     "Box",
     "Constraint",
@@ -61,7 +67,10 @@ __all__ = [
     "CrossValidation",
     "Description",
     "ElasticNet",
+    "Factorization",
+    "Factors",
     "GroupLasso",
+    "GroupSLOPE",
     "Grouped",
     "Huber",
     "L1Ball",
@@ -72,8 +81,10 @@ __all__ = [
     "MinMaxNorm",
     "NOfM",
     "NonNegative",
+    "Nuclear",
     "Optimality",
     "Order",
+    "Orthogonal",
     "Orthonormal",
     "Path",
     "PathPoint",
@@ -87,10 +98,15 @@ __all__ = [
     "Simplex",
     "SizePenalty",
     "SmoothPenalty",
+    "SoftOrthogonal",
     "Solution",
     "Sparse",
     "Sparsity",
+    "Spectral",
+    "SpectralNorm",
+    "SquaredDifferences",
     "Strength",
+    "TotalVariation",
     "UnitNorm",
     "Where",
     "add_penalty",
@@ -98,6 +114,7 @@ __all__ = [
     "cross_validate",
     "describe",
     "elastic_net",
+    "factorize",
     "fit_path",
     "from_config",
     "functional",

@@ -62,6 +62,8 @@ def test_docstring_examples(name):
 WITHOUT_EXAMPLE = {
     "Average",
     "CrossValidation",
+    "Factorization",
+    "Factors",
     "Optimality",
     "Path",
     "PathPoint",

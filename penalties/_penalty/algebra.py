@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from penalties._penalty.base import Order, Penalty
+from penalties._penalty.composed import Around
 from penalties._penalty.fields import nested, static
 from penalties._penalty.rule import Average
 from penalties._penalty.settling import SettlingPenalty
@@ -37,7 +38,10 @@ class Sum(Penalty):
         return sum((term.value_of_leaf(w) for term in self.terms[1:]), self.terms[0].value_of_leaf(w))
 
     def prox_at(self, v: Array, step: Array) -> Array:
-        for part in self._in_order_of_proxes():
+        parts = self._in_order_of_proxes()
+        for i, part in enumerate(parts):
+            for later in parts[i + 1 :]:
+                part.require_prox_with(later, v)
             v = part.prox_at(v, step)
             if part.order == Order.QUADRATIC:
                 # prox_{t(R + q‖·‖²)}(v) = prox_{t'R}(v/(1 + 2tq)) with t' = t/(1 + 2tq), and the
@@ -54,6 +58,7 @@ class Sum(Penalty):
         if (
             len(groups) > 1
             or len(last) > 1
+            or (Order.JOINT in kinks and last)
             or (Order.ALONE in kinks and len(kinks) > 1)
             or (Order.INTERVAL in kinks and Order.GROUPWISE in kinks)
             or (Order.NON_NEGATIVE in orders and not all(_allows_non_negative(part) for part in parts))
@@ -97,10 +102,17 @@ class SettlingSum(Sum, SettlingPenalty):
                 average = average._replace(gradient=term.subgradient_at(w, gradient, gradient))
         return settles
 
+    def settled_at(self, w: Array) -> Array:
+        return next(term for term in self._in_order_of_kinks() if term.kink).settled_at(w)
+
     def _in_order_of_kinks(self) -> list[SettlingPenalty]:
         """First what has no kink, then single weights, then groups, of which all must be the same groups."""
         terms = sorted(self._settling, key=lambda t: 0 if not t.kink else 1 if t.groups is None else 2)
-        if len({term.groups for term in terms if term.kink and term.groups is not None}) > 1:
+        kinks = [term for term in terms if term.kink]
+        groups = {term.groups for term in kinks if term.groups is not None}
+        # Two kinks are one only where they are at the same weights: around one center is around one alone.
+        elsewhere = any(isinstance(term, Around) for term in kinks)
+        if len(groups) > 1 or (elsewhere and len(kinks) > 1):
             raise TypeError(_no_closed_form(terms, "rule for zeros"))
         return terms
 
@@ -159,6 +171,9 @@ class SettlingSelected(Selected, SettlingPenalty):
     def settles_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
         return self._settling.settles_at(w, moved, direction, average)
 
+    def settled_at(self, w: Array) -> Array:
+        return self._settling.settled_at(w)
+
     @property
     def _settling(self) -> SettlingPenalty:
         return cast(SettlingPenalty, self.penalty)
@@ -171,7 +186,7 @@ def _allows_non_negative(part: Penalty) -> bool:
 
 def _no_closed_form(parts: Sequence[Penalty], what: str) -> str:
     return (
-        f"the sum {' + '.join(type(part).__name__ for part in parts)} on one leaf has no {what} in closed "
+        f"the sum {' + '.join(part.name_in_config for part in parts)} on one leaf has no {what} in closed "
         "form: give each penalty leaves of its own with `.on(...)`, or add one of them to the loss; of a "
         "constraint, `proximal(constraint)` after the other's transform is a step of its own"
     )

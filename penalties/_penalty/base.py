@@ -12,6 +12,7 @@ from jax import Array
 
 from penalties._numerics import widen
 from penalties._penalty import evaluation, flax_states
+from penalties._penalty.composing import Composable
 from penalties._penalty.fields import (
     Kind,
     check_static,
@@ -22,7 +23,9 @@ from penalties._penalty.fields import (
     range_of,
     register,
     remade,
+    sequence,
     static,
+    weights_like,
 )
 from penalties._penalty.strengths import as_jax_leaf, checked, checked_factor, is_number, times
 from penalties._penalty.text import shortest, shown
@@ -36,10 +39,11 @@ class Order(enum.IntEnum):
     """Where a penalty stands in the prox of a sum on one leaf.
 
     The prox of a sum is the proxes one after another, in this order, where the mathematics allows
-    it: anything after a quadratic, and a group norm after the absolute value (Yu, On decomposing
-    the proximal map, NeurIPS 2013, theorem 4 and proposition 3); non-negativity before anything that is
-    `monotone`, an interval after the absolute value, and a Euclidean ball, whose projection is a scaling,
-    after norms within it.
+    it: anything after a quadratic, the absolute value after what sees the weights jointly (total
+    variation, sorted weights), and a group norm after the absolute value (Yu, On decomposing the proximal
+    map, NeurIPS 2013, theorem 4 and proposition 3); non-negativity before anything that is `monotone`, an
+    interval after the absolute value, and a Euclidean ball, whose projection is a scaling, after norms
+    within it.
 
     >>> from penalties import L1, L2, GroupLasso
     >>> [penalty.order.name for penalty in (L2(1.0), L1(1.0), GroupLasso(1.0))]
@@ -48,15 +52,19 @@ class Order(enum.IntEnum):
 
     QUADRATIC = 0
     NON_NEGATIVE = 1
-    ABSOLUTE = 2
-    GROUPWISE = 3
-    INTERVAL = 4
-    BALL = 5
-    ALONE = 6
+    JOINT = 2
+    ABSOLUTE = 3
+    GROUPWISE = 4
+    INTERVAL = 5
+    BALL = 6
+    ALONE = 7
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(static, parameter, nested, dataclasses.field))
-class Penalty(abc.ABC):
+@dataclass_transform(
+    frozen_default=True,
+    field_specifiers=(static, parameter, nested, sequence, weights_like, dataclasses.field),
+)
+class Penalty(Composable, abc.ABC):
     """A penalty R: calling it on params is R(params); `.prox(params, step)` is its prox.
 
     To write one, subclass and give the formulas for one array; strengths are plain fields, other numbers
@@ -78,6 +86,7 @@ class Penalty(abc.ABC):
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field]]
     order: ClassVar[Order] = Order.ALONE
     kink: ClassVar[bool] = True  # whether it is not differentiable somewhere; at zero, of a SettlingPenalty
+    of_trees: ClassVar[bool] = False  # whether its value is of a whole tree, and not a sum over leaves
     groups: ClassVar[Hashable] = None  # what tells apart groups with a common kink; None for single weights
     monotone: ClassVar[bool] = False  # whether it is of the moduli |w| alone, and does not fall as one grows
     name_in_config: ClassVar[str]
@@ -100,7 +109,7 @@ class Penalty(abc.ABC):
     def __post_init__(self):
         flax_states.register_if_flax_is_there()
         for field in dataclasses.fields(self):
-            name, value = f"{type(self).__name__}.{field.name}", getattr(self, field.name)
+            name, value = f"{self.name_in_config}.{field.name}", getattr(self, field.name)
             match kind_of(field):
                 case Kind.STATIC:
                     check_static(value, name)
@@ -126,6 +135,9 @@ class Penalty(abc.ABC):
     def value_of_leaf(self, w: Array) -> Array:
         """R(w) of one array in the dtype it is kept in."""
         return self.value_at(widen(w))
+
+    def require_prox_with(self, other: "Penalty", w: Array) -> None:
+        """Raises if the prox of other, on a leaf like w, may not follow that of this one in a sum."""
 
     # What users call, on whole trees.
 

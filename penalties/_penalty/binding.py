@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from penalties._penalty.fields import Kind, names, number_names, range_of, remade
+from penalties._penalty.fields import Kind, names, number_names, range_of, reach_of, remade
 from penalties._penalty.strengths import PerLeaf, guarded
 from penalties._tree.joining import join
 from penalties._tree.opening import Opened
@@ -19,14 +19,27 @@ if TYPE_CHECKING:
     from penalties._penalty.base import Penalty
 
 
-def bind(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Penalty | None]:
-    """For each leaf its penalty, strengths filled in for that leaf; None where there is none."""
+def bind(
+    penalty: Penalty, leaves: Sequence[Leaf], within: Sequence[int] | None = None
+) -> list[Penalty | None]:
+    """For each leaf its penalty, strengths filled in for that leaf; None where there is none.
+
+    Only leaves at the positions `within` are asked for, if it is given.
+    """
     bound: list[list[Penalty]] = [[] for _ in leaves]
     for atom, selections in penalty.atoms():
+        if atom.of_trees:
+            raise TypeError(
+                f"{atom!r} is a function of all params at once, and has a value only: {atom.way_out}"
+            )
         chosen = positions(leaves, selections)
+        chosen = chosen if within is None else [i for i in chosen if i in within]
         at = _binder(atom, leaves)
+        inside = {name: bind(getattr(atom, name), leaves, chosen) for name in names(atom, Kind.NESTED)}
         for i in chosen:
-            bound[i].append(at(leaves[i]))
+            parts = {name: of_leaves[i] for name, of_leaves in inside.items()}
+            if None not in parts.values():
+                bound[i].append(remade(at(leaves[i]), **parts))
     return [functools.reduce(operator.add, atoms) if atoms else None for atoms in bound]
 
 
@@ -73,9 +86,8 @@ def _binder(penalty: Penalty, leaves: Sequence[Leaf]) -> Callable[[Leaf], Penalt
     for name in number_names(penalty):
         # Guarded once and not leaf by leaf: a thousand leaves are traced faster.
         value = guarded(getattr(penalty, name), range_of(penalty, name))
-        bound[name] = PerLeaf(value, f"{type(penalty).__name__}.{name}", leaves).at
-    for name in names(penalty, Kind.NESTED):
-        bound[name] = _binder(getattr(penalty, name), leaves)
+        per_leaf = PerLeaf(value, f"{penalty.name_in_config}.{name}", leaves)
+        bound[name] = getattr(per_leaf, reach_of(penalty, name))
 
     def at(leaf: Leaf) -> Penalty:
         return remade(penalty, **{name: part(leaf) for name, part in bound.items()})

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 
 from penalties._penalty.algebra import Selected, SettlingSelected, SettlingSum
 from penalties._penalty.base import Penalty
+from penalties._penalty.composed import SettlingAround
 from penalties._tree.selection import selector_from_config
 
-# Made by Sum and Selected, of penalties with a rule for zeros.
-CHOSEN = (SettlingSum, SettlingSelected)
+# Made by Sum, Selected and Around, of penalties with a rule for zeros.
+CHOSEN = (SettlingSum, SettlingSelected, SettlingAround)
 
 
 def from_config(config: Mapping[str, Any]) -> Penalty:

@@ -12,12 +12,14 @@ from jax import Array
 from penalties._numerics import sum_scalars, widen
 from penalties._penalty import rule
 from penalties._penalty.binding import bind, bind_joined
+from penalties._penalty.fields import remade
 from penalties._penalty.strengths import PerLeaf, as_jax_leaf, guarded
 from penalties._tree.joining import join
 from penalties._tree.opening import Opened
 from penalties._tree.paths import Leaf, at_leaf, leaves_with_paths
 
 if TYPE_CHECKING:
+    from penalties._penalty.algebra import Selected
     from penalties._penalty.base import Penalty
 
 
@@ -80,7 +82,23 @@ def leaf_values(penalty: Penalty, leaves: Sequence[Leaf]) -> dict[int, Array]:
 
 @jax.jit
 def _value(penalty: Penalty, tree: Any) -> Array:
-    return sum_scalars(list(leaf_values(penalty, leaves_with_paths(tree)).values()))
+    of_trees = [(atom, selections) for atom, selections in penalty.atoms() if atom.of_trees]
+    if not of_trees:
+        return sum_scalars(list(leaf_values(penalty, leaves_with_paths(tree)).values()))
+    for atom, selections in of_trees:
+        if selections:
+            raise TypeError(
+                f"{atom!r}.on({selections[0].selection()}): its function is given all params; select within "
+                "it, or what it returns, as in `penalty.on(...).of(function)`"
+            )
+    rest = [_selected(atom, selections) for atom, selections in penalty.atoms() if not atom.of_trees]
+    return sum_scalars([*(atom.value_at(tree) for atom, _ in of_trees), *(_value(p, tree) for p in rest)])
+
+
+def _selected(atom: Penalty, selections: Sequence[Selected]) -> Penalty:
+    for selection in selections:
+        atom = remade(selection, penalty=atom)
+    return atom
 
 
 @jax.jit

@@ -84,6 +84,16 @@ def parameter(
     return dataclasses.field(default=default, kw_only=kw_only, metadata=metadata)
 
 
+def sequence() -> Any:
+    """A strength that is a number or a vector, which reaches a leaf as it is and is not broadcast to it."""
+    return dataclasses.field(metadata={"kind": Kind.STRENGTH, "reaches": "whole"})
+
+
+def weights_like() -> Any:
+    """A number of any sign for each weight: a tree like params, of which each leaf reaches its own."""
+    return dataclasses.field(metadata={"kind": Kind.PARAMETER, "range": Range(), "reaches": "like"})
+
+
 def nested(default: Any = dataclasses.MISSING) -> Any:
     """A field that holds a penalty, or a tuple of penalties."""
     return dataclasses.field(default=default, metadata={"kind": Kind.NESTED})
@@ -108,6 +118,12 @@ def range_of(penalty: Any, name: str) -> Range:
     """What the number in this field may be."""
     field = next(f for f in dataclasses.fields(penalty) if f.name == name)
     return field.metadata.get("range", NOT_NEGATIVE)
+
+
+def reach_of(penalty: Any, name: str) -> str:
+    """By which method of `PerLeaf` the number in this field reaches a leaf."""
+    field = next(f for f in dataclasses.fields(penalty) if f.name == name)
+    return field.metadata.get("reaches", "at")
 
 
 def remade(penalty: P, /, **values: Any) -> P:

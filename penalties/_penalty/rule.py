@@ -37,11 +37,11 @@ def direction(penalty: Any, w: Array, gradient: Array, average: Array) -> Array:
 
 @jax.jit
 def settled(penalty: Any, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
-    """`moved`, or exactly 0 where the step from w crossed a kink."""
+    """`moved`, or exactly 0 (the center of what is `around` one) where the step from w crossed a kink."""
     if not penalty.kink:
         return moved
-    becomes_zero = settles(penalty, w, moved, direction, average)
-    return jnp.where(becomes_zero, jnp.zeros_like(moved), moved)
+    settling = settles(penalty, w, moved, direction, average)
+    return jnp.where(settling, penalty.settled_at(widen(w)).astype(moved.dtype), moved)
 
 
 def settles(penalty: Any, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:

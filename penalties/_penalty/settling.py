@@ -47,6 +47,10 @@ class SettlingPenalty(Penalty, abc.ABC):
         one (None), only what crossed settles. It is asked only if there is a kink.
         """
 
+    def settled_at(self, w: Array) -> Array:
+        """What a weight becomes that settles: 0."""
+        return jnp.zeros_like(w)
+
 
 class SmoothPenalty(SettlingPenalty, abc.ABC):
     """A penalty that is differentiable everywhere: a value is all it needs, in a loss and under `penalized`.

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
-from penalties._numerics import accumulator
+from penalties._numerics import accumulator, widen
 from penalties._penalty.text import shortest
 from penalties._tree.paths import Leaf, join, leaves_with_paths
 from penalties._tree.selection import by_prefix
@@ -93,7 +93,8 @@ def _checked_leaf(x: Any, name: str, allowed: Range) -> Any:
             if allowed == NOT_NEGATIVE
             else f"{name} has entries that are NaN"
             if allowed.infinite
-            else f"{name} has entries out of range: all must be finite and{allowed}"
+            else f"{name} has entries out of range: all must be finite"
+            + (f" and{allowed}" if str(allowed) else "")
         )
     return x
 
@@ -153,6 +154,20 @@ class PerLeaf:
     def part(self, leaf: Leaf) -> Any:
         """This leaf's part, as it was given."""
         return by_prefix(self._lookup, leaf.path, self._name) if self._is_tree else self._value
+
+    def whole(self, leaf: Leaf) -> Array:
+        """This leaf's part, of whatever shape, in the leaf's accumulator dtype."""
+        return self.part(leaf).astype(accumulator(leaf.value.dtype))
+
+    def like(self, leaf: Leaf) -> Array:
+        """This leaf's part, of the leaf's shape or a scalar, as the leaf's own dtype can hold it."""
+        value = self.part(leaf)
+        if value.ndim and value.shape != leaf.value.shape:
+            raise ValueError(
+                f"{self._name} has an array of shape {value.shape} for the leaf {leaf.path!r} of shape "
+                f"{leaf.value.shape}: expected a tree like params"
+            )
+        return widen(value.astype(leaf.value.dtype))
 
     def at(self, leaf: Leaf) -> Array:
         """This leaf's part, a scalar or an array of the leaf's rank, in the leaf's accumulator dtype."""

@@ -53,17 +53,18 @@ def _dithered(x: Array, count: Array) -> Array:
 def settled_update(
     penalty: Any, w: Array, update: Array, direction: Array, average: Array, weight: Array
 ) -> Array:
-    """The update, or exactly −w where the step w + update crossed a kink.
+    """The update, or exactly −w where the step w + update crossed a kink; around a center, center − w.
 
-    In the wider of the dtypes of w and update: −w must be exact for w + (−w) to be 0.
+    In the wider of the dtypes of w and update: −w must be exact for w + (−w) to be 0. To a center the way is
+    exact where w is between a half and twice the center (Sterbenz), and from further away in the step after.
     """
     dtype = wider(w, update)
     if not penalty.kink:
         return update.astype(dtype)
     wide = widen(w)
     moved = wide + widen(update).astype(wide.dtype)
-    becomes_zero = rule.settles(penalty, w, moved, direction, Average(average, weight))
-    return jnp.where(becomes_zero, (0 - wide).astype(dtype), update.astype(dtype))
+    settling = rule.settles(penalty, w, moved, direction, Average(average, weight))
+    return jnp.where(settling, (penalty.settled_at(wide) - wide).astype(dtype), update.astype(dtype))
 
 
 def settled_weights(

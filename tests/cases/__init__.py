@@ -4,7 +4,17 @@ A new penalty is one more row, in the file named like its own in the family. The
 NumPy and share nothing with the library, so that they can serve as oracles.
 """
 
-from cases import algebra, constraints, elementwise, groups, nonconvex
+from cases import (
+    algebra,
+    composed,
+    constraints,
+    elementwise,
+    groups,
+    matrices,
+    nonconvex,
+    sorted,
+    variation,
+)
 from cases.case import SHAPES, Case, flat, random_params, ravel, tree, unravel
 
 CASES: list[Case] = [
@@ -12,6 +22,10 @@ CASES: list[Case] = [
     *nonconvex.CASES,
     *groups.CASES,
     *constraints.CASES,
+    *sorted.CASES,
+    *matrices.CASES,
+    *variation.CASES,
+    *composed.CASES,
     *algebra.CASES,
 ]
 

@@ -78,6 +78,7 @@ class Case:
     linear: bool = True  # in the strength: R with 2·strength is 2·R
     bounded: bool = False  # R does not grow with weights that are large already
     even: bool = True  # R does not see the sign of any one weight
+    local: bool = True  # the derivative by a weight that is zero is 0, whatever the others are
     separable: bool = True  # a sum over single weights, so that each may have its own step
     constraint: bool = False  # R is 0 or infinite, and the prox a projection whatever step and factor
     exchangeable: bool = True  # R does not see the order of the weights along an axis

@@ -46,6 +46,8 @@ def test_derivatives_of_the_prox_are_finite_at_zero(case: Case):
 
 @every_finite_case
 def test_zero_weights_among_others_have_gradient_zero(case: Case):
+    if not case.local:
+        pytest.skip("others pull at a zero weight")
     params = half_zero_params(jnp.float32)
     gradient = flat(jax.grad(case.make(STRENGTH))(params))
     for path, w in flat(params).items():
