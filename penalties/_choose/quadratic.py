@@ -9,6 +9,7 @@ from jax import Array
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from penalties._choose.problem import Problem, Weights
+from penalties._family.decompositions import eigenvalues
 
 
 class Quadratic:
@@ -17,7 +18,7 @@ class Quadratic:
     def __init__(self, hessian: Array, at_zero: Array, example: Weights):
         self._hessian, self._at_zero = hessian, at_zero
         self._unflatten = jax.flatten_util.ravel_pytree(example)[1]
-        largest = jnp.linalg.eigvalsh(hessian)[-1]
+        largest = eigenvalues(hessian)[-1]
         self.step = jnp.where(largest > 0, 1 / jnp.where(largest > 0, 1.0001 * largest, 1), 1)
 
     def gradient(self, weights: Weights) -> Weights:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from penalties._family.decompositions import singular_values
 from penalties._family.elementwise import L1
 from penalties._family.singular import largest_singular_value, on_singular_values, total_of_singular_values
 from penalties._numerics import modulus, norm, ratio, weighted_squares
@@ -178,7 +179,7 @@ class SpectralNorm(MatrixPenalty):
         step = require_one_number(step, "step", self, v)
         matrix = as_matrix(self, v)
         by = step * require_one_number(self.strength, "strength", self, v)
-        sizes = jnp.linalg.svd(matrix, compute_uv=False)
+        sizes = singular_values(matrix)
         levels = (jnp.cumsum(sizes) - by) / jnp.arange(1, sizes.size + 1, dtype=sizes.dtype)
         level = jnp.where(by == 0, jnp.inf, jnp.max(levels, initial=0))
         return from_matrix(self, on_singular_values(jnp.minimum, matrix, level), v)

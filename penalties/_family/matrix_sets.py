@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from penalties._family.decompositions import eigh, svd
 from penalties._numerics import ratio
 from penalties._penalty.constraint import Constraint
 from penalties._penalty.fields import static
@@ -108,14 +109,14 @@ def _transposed(x: Array) -> Array:
 @jax.custom_jvp
 def _polar(x: Array) -> Array:
     """The polar factor UVᴴ of a matrix USVᴴ, with a derivative where singular values are equal, too."""
-    left, _, right = jnp.linalg.svd(x, full_matrices=False)
+    left, _, right = svd(x)
     return left @ right
 
 
 @_polar.defjvp
 def _polar_jvp(primals, tangents):
     (x,), (dx,) = primals, tangents
-    left, sizes, right = jnp.linalg.svd(x, full_matrices=False)
+    left, sizes, right = svd(x)
     inside = _transposed(left) @ dx @ _transposed(right)
     sums = sizes[:, None] + sizes[None, :]
     turned = ratio(inside - _transposed(inside), sums.astype(x.dtype))
@@ -132,14 +133,14 @@ def _polar_jvp(primals, tangents):
 @jax.custom_jvp
 def _positive_part(x: Array) -> Array:
     """A Hermitian matrix without its negative eigenvalues, with a derivative where some are equal, too."""
-    sizes, vectors = jnp.linalg.eigh(x, symmetrize_input=False)
+    sizes, vectors = eigh(x)
     return (vectors * jnp.maximum(sizes, 0)[..., None, :].astype(x.dtype)) @ _transposed(vectors)
 
 
 @_positive_part.defjvp
 def _positive_part_jvp(primals, tangents):
     (x,), (dx,) = primals, tangents
-    sizes, vectors = jnp.linalg.eigh(x, symmetrize_input=False)
+    sizes, vectors = eigh(x)
     kept = jnp.maximum(sizes, 0)
     one, other = sizes[..., :, None], sizes[..., None, :]
     slopes = jnp.where(

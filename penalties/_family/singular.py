@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from penalties._family.decompositions import singular_values, svd
 from penalties._numerics import like, ratio
 from penalties._penalty.sizes import SizePenalty
 
@@ -17,7 +18,7 @@ Function = Callable[[Array, Any], Array]
 
 def decomposed(matrix: Array) -> tuple[Array, Array, Array]:
     """U, σ and Vᴴ; singular values that rounding cannot tell from zero are zero."""
-    u, s, vh = jnp.linalg.svd(matrix, full_matrices=False)
+    u, s, vh = svd(matrix)
     tiny = jnp.finfo(s.dtype).eps * max_of(matrix.shape) * jnp.max(s, initial=0)
     return u, jnp.where(s <= tiny, jnp.zeros_like(s), s), vh
 
@@ -71,13 +72,13 @@ def _scaled(columns: Array, factors: Array) -> Array:
 @jax.custom_jvp
 def total_of_singular_values(matrix: Array, phi: SizePenalty) -> Array:
     """Σ φ(σ), with the derivative U·diag(φ′(σ))·Vᴴ: of singular values that are zero, 0."""
-    return jnp.sum(phi.value_of(jnp.linalg.svd(matrix, compute_uv=False)))
+    return jnp.sum(phi.value_of(singular_values(matrix)))
 
 
 @total_of_singular_values.defjvp
 def _total_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
     (matrix, phi), (dmatrix, dphi) = primals, tangents
-    s = jax.lax.stop_gradient(jnp.linalg.svd(matrix, compute_uv=False))
+    s = jax.lax.stop_gradient(singular_values(matrix))
     value, by_numbers = jax.jvp(lambda phi: jnp.sum(phi.value_of(s)), (phi,), (dphi,))
     return value, by_numbers + inner_product(on_singular_values(_slope_of, matrix, phi), dmatrix)
 
@@ -89,7 +90,7 @@ def _slope_of(sizes: Array, phi: SizePenalty) -> Array:
 @jax.custom_jvp
 def largest_singular_value(matrix: Array) -> Array:
     """σ_1, with the derivative u·vᴴ: of several that are largest the mean, of a zero matrix 0."""
-    return jnp.max(jnp.linalg.svd(matrix, compute_uv=False), initial=0)
+    return jnp.max(singular_values(matrix), initial=0)
 
 
 @largest_singular_value.defjvp

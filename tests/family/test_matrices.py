@@ -127,14 +127,19 @@ def test_other_dtypes(dtype):
         np.testing.assert_allclose(np.asarray(new, np.complex128), expected, atol=2e-2)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("penalty", EVERY, ids=repr)
-def test_nan_stays_and_empty_matrices_are_nothing(penalty):
-    bad = np.where(np.eye(4, 3) == 1, np.nan, W)
-    assert np.isnan(penalty(bad))
+def test_what_is_not_finite_comes_out_as_nan_and_not_never(penalty, bad):
+    spoilt = np.where(np.eye(4, 3) == 1, bad, W)
+    assert np.isnan(penalty(spoilt))
     if penalty in SPECTRAL:
-        assert np.isnan(penalty.prox(bad)).all()
-        assert penalty.prox(np.zeros((0, 3))).shape == (0, 3)
-        assert float(penalty(np.zeros((3, 0)))) == 0
+        assert np.isnan(penalty.prox(spoilt)).all()
+
+
+@pytest.mark.parametrize("penalty", SPECTRAL, ids=repr)
+def test_empty_matrices_are_nothing(penalty):
+    assert penalty.prox(np.zeros((0, 3))).shape == (0, 3)
+    assert float(penalty(np.zeros((3, 0)))) == 0
 
 
 @pytest.mark.parametrize(
