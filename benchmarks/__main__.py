@@ -2,7 +2,7 @@
 
 python -m benchmarks            all of it, about fifteen minutes on two cores
 python -m benchmarks --quick    small sizes, to see that it runs
-python -m benchmarks values     one part: values, leaves, compiling, training
+python -m benchmarks values     one part: values, leaves, training, tracing, compiling
 python -m benchmarks --save FILE    and python -m benchmarks.compare FILE ANOTHER
 
 The epochs of Keras's `fit` have a command of their own: python -m benchmarks.keras_fit
@@ -10,10 +10,10 @@ The epochs of Keras's `fit` have a command of their own: python -m benchmarks.ke
 
 import argparse
 
-from benchmarks import compiling, training, values
+from benchmarks import compiling, tracing, training, values
 from benchmarks.results import Row, add_save, save
 
-PARTS = ("values", "leaves", "training", "compiling")
+PARTS = ("values", "leaves", "training", "tracing", "compiling")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -32,6 +32,8 @@ if __name__ == "__main__":
         training.check_the_same()
         rows += training.mlp(*((64, 2, 8, 3) if asked.quick else (1024, 4, 128, 41)))
         rows += training.update_alone(*((100_000, 3) if asked.quick else (10_000_000, 31)))
+    if "tracing" in parts:
+        rows += tracing.tracing([10] if asked.quick else [100, 400, 1000], 1 if asked.quick else 5)
     if "compiling" in parts:
         rows += compiling.compiling([10] if asked.quick else [100, 400, 1000], 1 if asked.quick else 5)
     save(asked.save, rows)

@@ -1,4 +1,4 @@
-"""penalized(adam, L1) against plain adam: a training step, and the update alone.
+"""penalized(adam, L1) and groups against plain adam: a training step, and the update alone.
 
 On CPU the update is bound by memory: XLA writes one array in each of its loops there, so that adam
 passes over the weights 10 times (m, v and w are read and written, m and v read again for w, the
@@ -13,7 +13,7 @@ import optax
 
 from benchmarks.results import Row
 from benchmarks.timing import Ratio, medians, show
-from penalties import L1, penalized
+from penalties import L1, GroupLasso, penalized
 
 
 def stepping(optimizer, loss, params):
@@ -46,14 +46,27 @@ def repeating(optimizer, gradient, params, *inputs):
     return once
 
 
-def optimizers(penalty):
-    """Plain adam, and penalized with its average in two dtypes."""
+ADAM = "adam"
+
+
+def optimizers(l1: float, groups: float, selection: str) -> dict[str, optax.GradientTransformation]:
+    """Plain adam, and penalized with its average in two dtypes, and with groups."""
     adam = optax.adam(1e-3)
+    lasso, group_lasso = L1(l1).on(selection), GroupLasso(groups).on(selection)
     return {
-        "adam": adam,
-        "float32": penalized(adam, penalty),
-        "bfloat16": penalized(adam, penalty, accumulator_dtype=jnp.bfloat16),
+        ADAM: adam,
+        "penalized(adam, L1)": penalized(adam, lasso),
+        "penalized(adam, L1), average in bfloat16": penalized(adam, lasso, accumulator_dtype=jnp.bfloat16),
+        "penalized(adam, GroupLasso)": penalized(adam, group_lasso),
     }
+
+
+def against_adam(title: str, times: dict[str, float], goals: tuple[float, float, float]) -> list[Row]:
+    rivals = [name for name in times if name != ADAM]
+    return show(
+        title,
+        [Ratio(name, ADAM, times[name], times[ADAM], goal) for name, goal in zip(rivals, goals, strict=True)],
+    )
 
 
 def check_the_same() -> None:
@@ -78,29 +91,20 @@ def mlp(width: int, layers: int, batch: int, repeats: int) -> list[Row]:
             h = jax.nn.relu(h @ layer["kernel"] + layer["bias"])
         return jnp.mean((h - 1) ** 2)
 
-    penalty = L1(1e-5).on("**/kernel")
-    rivals = {name: stepping(optimizer, loss, params) for name, optimizer in optimizers(penalty).items()}
-    times = medians(rivals, repeats)
-    return show(
-        f"a training step: {layers} layers, {width} wide, batch {batch}",
-        [
-            Ratio(f"penalized(adam, L1), average in {dtype}", "adam", times[dtype], times["adam"], 1.05)
-            for dtype in ("float32", "bfloat16")
-        ],
-    )
+    rivals = {
+        name: stepping(optimizer, loss, params)
+        for name, optimizer in optimizers(1e-5, 1e-5, "**/kernel").items()
+    }
+    title = f"a training step: {layers} layers, {width} wide, batch {batch}"
+    return against_adam(title, medians(rivals, repeats), (1.05, 1.05, 1.35))
 
 
 def update_alone(weights: int, repeats: int) -> list[Row]:
     params = jax.random.normal(jax.random.key(0), (weights // 1000, 1000))
     params = {"w": jnp.where(jnp.abs(params) < 0.5, 0.0, params)}  # as in training, many are zero
     grads = {"w": jax.random.normal(jax.random.key(1), (weights // 1000, 1000))}
-    penalty = L1(1e-3)
-    rivals = {name: updating(optimizer, grads, params) for name, optimizer in optimizers(penalty).items()}
-    times = medians(rivals, repeats)
-    return show(
-        f"the update alone: {weights:,} weights",
-        [
-            Ratio(f"penalized(adam, L1), average in {dtype}", "adam", times[dtype], times["adam"], goal)
-            for dtype, goal in (("float32", 1.3), ("bfloat16", 1.15))
-        ],
-    )
+    rivals = {
+        name: updating(optimizer, grads, params) for name, optimizer in optimizers(1e-3, 1e-3, "w").items()
+    }
+    title = f"the update alone: {weights:,} weights"
+    return against_adam(title, medians(rivals, repeats), (1.3, 1.15, 4.0))
