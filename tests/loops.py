@@ -66,6 +66,11 @@ def updates_of(optimizer, params, gradients):
     return found
 
 
+def compiled(optimizer):
+    """The optimizer, its update jitted."""
+    return optax.GradientTransformation(optimizer.init, jax.jit(optimizer.update))
+
+
 def zero_count(tree):
     return sum(int(jnp.sum(w == 0)) for w in jax.tree.leaves(tree))
 

@@ -47,12 +47,12 @@ class Constraint(keras.constraints.Constraint):
                 f"{constraint!r} has a selection, but a Keras constraint sees one weight and no path: pass "
                 "the constraint without `.on(...)` to the layer's kernel_constraint="
             )
-        self._constraint = constraint
+        self._projection = constraint
 
     @property
     def constraint(self) -> Penalty:
         """The constraint."""
-        return self._constraint
+        return self._projection
 
     def __call__(self, w: Any) -> Any:
         """The projection of w, of its dtype."""
@@ -60,11 +60,11 @@ class Constraint(keras.constraints.Constraint):
         w = keras.ops.convert_to_tensor(w)
         if not jnp.issubdtype(w.dtype, jnp.inexact):
             raise TypeError(f"{self!r} got an array of dtype {w.dtype}: expected floating or complex numbers")
-        return self._constraint.prox(w)
+        return self._projection.prox(w)
 
     def get_config(self) -> dict[str, Any]:
         """A dict of plain Python numbers, strings and lists."""
-        return {"constraint": self._constraint.to_config()}
+        return {"constraint": self._projection.to_config()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Constraint":
@@ -72,4 +72,4 @@ class Constraint(keras.constraints.Constraint):
         return cls(penalties.from_config(config["constraint"]))
 
     def __repr__(self) -> str:
-        return f"Constraint({self._constraint!r})"
+        return f"Constraint({self._projection!r})"

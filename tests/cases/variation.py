@@ -34,6 +34,7 @@ CASES = [
         lambda s: L1(s) + TotalVariation(2 * s),
         value=lambda path, w, s: l1_value(w, s) + variation_value(w, 2 * s),
         degree=1,
+        slow=True,
         **NEIGHBOURS,
     ),
     Case(

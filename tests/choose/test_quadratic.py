@@ -35,7 +35,14 @@ OTHER = {
 }
 
 
-@pytest.mark.parametrize("loss", QUADRATIC.values(), ids=QUADRATIC)
+@pytest.mark.parametrize(
+    "loss",
+    [
+        pytest.param(loss, marks=pytest.mark.slow if name == "vdot" else [])
+        for name, loss in QUADRATIC.items()
+    ],
+    ids=QUADRATIC,
+)
 def test_what_is_quadratic_has_the_gradient_of_the_loss(loss):
     w = jnp.asarray(np.random.default_rng(0).normal(size=8), jnp.float32)
     found = quadratic_of(Problem(loss, None, w, ()))

@@ -104,21 +104,31 @@ def test_of_a_function_of_all_params():
             refused()
 
 
-def test_smoothed_is_the_moreau_envelope():
+def test_smoothed_l1_is_huber():
     params = away(PARAMS)
     np.testing.assert_allclose(L1(2.0).smoothed(0.5)(params), Huber(2.0, delta=1.0)(params), rtol=1e-6)
-    for penalty in (TotalVariation(0.7), Nuclear(0.7).on(kernels), ElasticNet(0.3, 0.2), L1(0.2) + L2(0.1)):
-        smoothed = penalty.smoothed(0.4)
-        gradient, z = jax.grad(smoothed)(params), penalty.prox(params, 0.4)
-        np.testing.assert_allclose(gradient["kernel"], (params["kernel"] - z["kernel"]) / 0.4, atol=1e-5)
-        apart = sum(
-            float(jnp.sum((a - b) ** 2)) for a, b in zip(*map(jax.tree.leaves, (params, z)), strict=True)
-        )
-        np.testing.assert_allclose(smoothed(params), penalty(z) + apart / 0.8, rtol=1e-5)
-        # A point is the prox of the envelope where v = z + t·∇M(z).
-        new = (2 * smoothed).prox(params, 0.3)
-        back = new["kernel"] + 0.6 * jax.grad(smoothed)(new)["kernel"]
-        np.testing.assert_allclose(back, params["kernel"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        L1(0.2) + L2(0.1),
+        pytest.param(ElasticNet(0.3, 0.2), marks=pytest.mark.slow),
+        pytest.param(TotalVariation(0.7), marks=pytest.mark.slow),
+        pytest.param(Nuclear(0.7).on(kernels), marks=pytest.mark.slow),
+    ],
+    ids=repr,
+)
+def test_smoothed_is_the_moreau_envelope(penalty):
+    params, smoothed = away(PARAMS), penalty.smoothed(0.4)
+    gradient, z = jax.grad(smoothed)(params), penalty.prox(params, 0.4)
+    np.testing.assert_allclose(gradient["kernel"], (params["kernel"] - z["kernel"]) / 0.4, atol=1e-5)
+    apart = sum(float(jnp.sum((a - b) ** 2)) for a, b in zip(*map(jax.tree.leaves, (params, z)), strict=True))
+    np.testing.assert_allclose(smoothed(params), penalty(z) + apart / 0.8, rtol=1e-5)
+    # A point is the prox of the envelope where v = z + t·∇M(z).
+    new = (2 * smoothed).prox(params, 0.3)
+    back = new["kernel"] + 0.6 * jax.grad(smoothed)(new)["kernel"]
+    np.testing.assert_allclose(back, params["kernel"], atol=1e-5)
 
 
 def test_conjugate_by_moreau():

@@ -106,7 +106,7 @@ def test_what_has_no_kink_gets_no_average_and_adds_to_anything():
         both = smooth + L1(0.3) + GroupLasso(0.1)
         grads = jnp.full_like(W, 0.01)
         state = penalized(optax.sgd(0.1), both).init(W)
-        updates, _ = penalized(optax.sgd(0.1), both).update(grads, state, W)
+        updates, _ = jax.jit(penalized(optax.sgd(0.1), both).update)(grads, state, W)
         plain = grads + jax.grad(smooth)(W) + jax.grad(L1(0.3) + GroupLasso(0.1))(W)
         np.testing.assert_allclose(updates[0], -0.1 * plain[0], rtol=1e-5)
 

@@ -35,7 +35,7 @@ def test_the_state_of_shapes_is_that_of_arrays(transform):
     state = transform.init(shapes)
     assert_same(state, transform.init(PARAMS))
     with jax.numpy_dtype_promotion("standard"):
-        updates, _ = transform.update(jax.tree.map(jnp.zeros_like, PARAMS), state, PARAMS)
+        updates, _ = jax.eval_shape(transform.update, jax.tree.map(jnp.zeros_like, PARAMS), state, PARAMS)
     assert updates["w"].shape == (4, 2)
 
 

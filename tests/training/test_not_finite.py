@@ -60,8 +60,10 @@ def test_a_gradient_that_is_not_finite_is_seen_by_the_optimizer():
     assert np.all(np.isfinite(seen[0][jnp.array([1, 3])]))
 
 
-@pytest.mark.parametrize("place", ["inside", "outside"])
-@pytest.mark.parametrize("penalty", [KERNELS, GroupLasso(0.1).on("*/kernel")])
+@pytest.mark.parametrize("place", [pytest.param("inside", marks=pytest.mark.slow), "outside"])
+@pytest.mark.parametrize(
+    "penalty", [KERNELS, pytest.param(GroupLasso(0.1).on("*/kernel"), marks=pytest.mark.slow)]
+)
 def test_apply_if_finite_skips_the_step_and_training_goes_on(place, penalty):
     def build(optimizer, penalty):
         if place == "inside":

@@ -70,7 +70,7 @@ def check_numbers(penalty, params):
     same_shardings(params, z)
 
 
-PENALTIES = (L1(0.1), L2(0.1), ElasticNet(0.1, 0.2), L1(0.1).on("**/kernel") + L2(0.3).on("bias"))
+PENALTIES = (L1(0.1), ElasticNet(0.1, 0.2), L1(0.1).on("**/kernel") + L2(0.3).on("bias"))
 
 one = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
 two = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)

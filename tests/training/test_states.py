@@ -31,7 +31,7 @@ def test_only_leaves_with_kinks_have_an_average():
     average = penalized(optax.sgd(0.1), KERNELS + L2(0.1).on("*/bias")).init(params).average
     assert average["dense"]["bias"] == nothing
     assert average["dense"]["kernel"].shape == (3, 2)
-    assert average["scan"]["kernel"].shape == (2, 3, 2)
+    assert average["scan"]["kernel"].shape == (2, 3, 3)
     assert jax.tree.leaves(penalized(optax.sgd(0.1), L2(0.1)).init(params).average) == []
     assert jax.tree.leaves(penalized(optax.sgd(0.1), L2(0.1) + L2(0.2)).init(params).average) == []
 

@@ -8,7 +8,17 @@ import optax
 from penalties import L1, GroupLasso, penalized
 
 from cases import random_params
-from loops import KERNELS, TARGETS, assert_close, assert_same, target_loss, train, updates_of, zero_count
+from loops import (
+    KERNELS,
+    TARGETS,
+    assert_close,
+    assert_same,
+    compiled,
+    target_loss,
+    train,
+    updates_of,
+    zero_count,
+)
 from problems import lenient
 
 
@@ -72,11 +82,10 @@ def test_partition_inside_feeds_each_optimizer_its_leaves():
 def test_accumulation_outside_steps_with_the_mean_gradient():
     params, gradients = random_params(0), [random_params(seed) for seed in (1, 2, 3, 4)]
     optimizer = penalized(lenient(optax.adam(0.1)), KERNELS)
-    accumulated = updates_of(
-        lenient(optax.MultiSteps(optimizer, 2).gradient_transformation()), params, gradients
-    )
+    accumulating = lenient(optax.MultiSteps(optimizer, 2).gradient_transformation())
+    accumulated = updates_of(compiled(accumulating), params, gradients)
     means = [jax.tree.map(lambda a, b: (a + b) / 2, *gradients[i : i + 2]) for i in (0, 2)]
-    expected = updates_of(optimizer, params, means)
+    expected = updates_of(compiled(optimizer), params, means)
     assert all(np.all(u == 0) for i in (0, 2) for u in jax.tree.leaves(accumulated[i]))
     assert_close(accumulated[1], expected[0])
     assert_close(accumulated[3], expected[1])
@@ -86,7 +95,7 @@ def test_accumulation_inside_moves_nothing_between_its_steps():
     params, gradients = random_params(0), [random_params(seed) for seed in (1, 2, 3, 4)]
     params["dense"]["kernel"] = params["dense"]["kernel"].at[0].set(0.0)
     inner = optax.MultiSteps(optax.sgd(0.5), 2).gradient_transformation()
-    found = updates_of(penalized(lenient(inner), KERNELS), params, gradients)
+    found = updates_of(compiled(penalized(lenient(inner), KERNELS)), params, gradients)
     assert all(np.all(u == 0) for i in (0, 2) for u in jax.tree.leaves(found[i]))
     assert all(np.any(u != 0) for i in (1, 3) for u in jax.tree.leaves(found[i]))
     bias = -0.5 * (gradients[0]["dense"]["bias"] + gradients[1]["dense"]["bias"]) / 2
