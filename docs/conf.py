@@ -27,7 +27,7 @@ extensions = [
 exclude_patterns = ["_build"]
 
 # The public modules, each of which lists its names: each of these has an entry in the API reference.
-public_modules = ["penalties", "penalties.functional", "penalties.keras"]
+public_modules = ["penalties", "penalties.functional", "penalties.plot", "penalties.keras"]
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3

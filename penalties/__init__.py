@@ -10,6 +10,7 @@ from penalties._choose.fit_path import fit_path
 from penalties._choose.grid import strength_grid
 from penalties._choose.hold_zeros import hold_zeros
 from penalties._choose.path import Path, PathPoint
+from penalties._choose.rank_features import FeatureRanking, rank_features
 from penalties._choose.solve import Solution, solve
 from penalties._choose.strengths import strength_max
 from penalties._family.constraints import Box, L1Ball, LInfBall, NonNegative, Simplex
@@ -69,6 +70,7 @@ __all__ = [
     "ElasticNet",
     "Factorization",
     "Factors",
+    "FeatureRanking",
     "GroupLasso",
     "GroupSLOPE",
     "Grouped",
@@ -129,6 +131,7 @@ __all__ = [
     "parameter",
     "penalized",
     "proximal",
+    "rank_features",
     "shrink",
     "solve",
     "sparsity",

@@ -17,7 +17,7 @@ import pytest
 
 import penalties
 import penalties.keras
-from penalties import functional
+from penalties import functional, plot
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -139,6 +139,7 @@ def test_every_public_name_has_an_entry_in_the_api_reference():
         "penalties": penalties.__all__,
         "penalties.functional": functions - set(penalties.__all__),
         "penalties.keras": penalties.keras.__all__,
+        "penalties.plot": plot.__all__,
     }
     assert {(module, name) for module, names in public.items() for name in names} == set(entries)
 

@@ -12,6 +12,7 @@ PACKAGE = Path(penalties.__file__).parent
 # From the top down: each may import what stands below it.
 FLOORS = [
     "keras",
+    "plot",
     "functional",
     "_shrink",
     "_choose",
