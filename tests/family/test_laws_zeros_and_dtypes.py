@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cases import SHAPES, Case, flat, random_params
+from cases import SHAPES, Case, elementwise, flat, groups, random_params
 from laws import (
     STEP,
     STRENGTH,
@@ -15,6 +15,7 @@ from laws import (
     every_case_with_numbers,
     every_finite_case,
     half_zero_params,
+    rows,
 )
 
 # Zero, NaN, inf
@@ -107,8 +108,17 @@ def test_wrong_concrete_numbers_are_refused(case: Case, bad: float):
 
 
 @every_case
-@pytest.mark.parametrize("dtype", [jnp.float16, pytest.param(jnp.bfloat16, marks=pytest.mark.slow)])
-def test_narrow_dtypes_are_computed_in_float32(case: Case, dtype):
+def test_float16_is_computed_in_float32(case: Case):
+    assert_computed_in_float32(case, jnp.float16)
+
+
+@pytest.mark.slow
+@rows([*elementwise.CASES, *groups.CASES])
+def test_bfloat16_is_computed_in_float32(case: Case):
+    assert_computed_in_float32(case, jnp.bfloat16)
+
+
+def assert_computed_in_float32(case: Case, dtype):
     penalty, params = case.make(STRENGTH), random_params(dtype=dtype, scale=1000.0)
     (value, gradient), z = jax.value_and_grad(penalty)(params), penalty.prox(params, STEP)
     assert (value.dtype, value.shape, value.weak_type) == (jnp.float32, (), False)

@@ -32,17 +32,14 @@ def family(name):
     return FAMILIES[name]()
 
 
-# Every optimizer on one problem, and three of them on all; the others in `.ci/run` only.
+# Three optimizers on every problem; every one on one problem, and on two more in `.ci/run`.
 ON_ALL = {"momentum", "adam", "lion"}
+FOR_ALL, MORE = "least squares, n > p", {"groups, p > n", "logistic, p > n"}
 PAIRS = [
-    pytest.param(
-        optimizer,
-        name,
-        marks=[] if optimizer in ON_ALL or name == "least squares, n > p" else pytest.mark.slow,
-    )
+    pytest.param(optimizer, name, marks=[] if optimizer in ON_ALL or name == FOR_ALL else pytest.mark.slow)
     for optimizer in OPTIMIZERS
     for name in FAMILIES
-    if (optimizer, name) not in NOT_CONVERGING
+    if (optimizer in ON_ALL or name in {FOR_ALL} | MORE) and (optimizer, name) not in NOT_CONVERGING
 ]
 
 
@@ -69,7 +66,7 @@ def test_the_oracles_have_zeros_and_nonzeros(x64):
 )
 def test_float32_reaches_the_objective_to_1e_6(optimizer):
     with jax.enable_x64(True):
-        problem = family("least squares, n > p")
+        problem = family(FOR_ALL)
     found = train(problem, OPTIMIZERS[optimizer](problem.rate))
     assert found.dtype == np.float32
     with jax.enable_x64(True):
@@ -97,7 +94,7 @@ def run_lasso(optimizer, problem, steps, **extra):
 
 
 def test_lbfgs_with_its_line_search_is_owl_qn(x64):
-    problem = family("least squares, n > p")
+    problem = family(FOR_ALL)
     w, _ = run_lasso(lambda p: penalized(lenient(optax.lbfgs()), p), problem, 300, line_search=True)
     w = np.stack([w, *problem.solutions[1:]])
     assert problem.gap(w)[0] <= 1e-9
@@ -105,7 +102,7 @@ def test_lbfgs_with_its_line_search_is_owl_qn(x64):
 
 
 def test_schedule_free_keeps_the_zeros_of_its_iterate(x64):
-    problem = family("least squares, n > p")
+    problem = family(FOR_ALL)
     inner = optax.contrib.schedule_free(optax.sgd(0.03), 0.03, b1=0.9)
     w, state = run_lasso(lambda p: penalized(lenient(inner), p), problem, 3 * STEPS)
     averaged = optax.contrib.schedule_free_eval_params(state.inner_state, w)
@@ -117,7 +114,7 @@ def test_schedule_free_keeps_the_zeros_of_its_iterate(x64):
 
 
 def test_lookahead_around_penalized_keeps_the_zeros_of_its_fast_params(x64):
-    problem = family("least squares, n > p")
+    problem = family(FOR_ALL)
     x, y = (a[0] for a in problem.data)
     penalty = problem.penalty(jax.tree.map(lambda s: s[0], problem.strengths))
     inner = penalized(lenient(OPTIMIZERS["adam"](0.0)), penalty)
