@@ -6,9 +6,9 @@
 L1 pulls at a large weight as hard as at a small one: to be rid of the others it has to shrink the true ones.
 MCP stops to pull where a weight is large. First, in 40 sparse regressions whose truth is known: how far the
 large weights are off, and how well the support is found. There MCP wins by far. Then in an MLP on
-scikit-learn's digits, with whole neurons as groups: how many are left at which accuracy. There the two are alike,
-for the next layer makes up for what is shrunk. Every strength is chosen on held-out data, and the test data are
-looked at once. All regressions and strengths are one `jax.vmap`, and so are the networks.
+scikit-learn's digits, with whole neurons as groups: how many are left at which accuracy. There the two are
+alike, for the next layer makes up for what is shrunk. Every strength is chosen on held-out data, and the test
+data are looked at once. All regressions and strengths are one `jax.vmap`, and so are the networks.
 
 Written to ./large_weights.png: the weights of one regression against the truth, and neurons against accuracy.
 """
