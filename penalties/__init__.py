@@ -12,6 +12,7 @@ from penalties._choose.hold_zeros import hold_zeros
 from penalties._choose.path import Path, PathPoint
 from penalties._choose.rank_features import FeatureRanking, rank_features
 from penalties._choose.solve import Solution, solve
+from penalties._choose.stability import StabilitySelection, stability_selection
 from penalties._choose.strengths import strength_max
 from penalties._family.constraints import Box, L1Ball, LInfBall, NonNegative, Simplex
 from penalties._family.elementwise import L1, L2, ElasticNet, Huber
@@ -107,6 +108,7 @@ __all__ = [
     "Spectral",
     "SpectralNorm",
     "SquaredDifferences",
+    "StabilitySelection",
     "Strength",
     "TotalVariation",
     "UnitNorm",
@@ -135,6 +137,7 @@ __all__ = [
     "shrink",
     "solve",
     "sparsity",
+    "stability_selection",
     "static",
     "strength_grid",
     "strength_max",

@@ -1,9 +1,7 @@
 """cross_validate: the strength whose fits predict best what they have not seen."""
 
 import functools
-import operator
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,14 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from penalties._choose.fits import Fit, Loss, Train, checked_chunk, rows_of, warn_of
 from penalties._choose.folds import folds_of, of_equal_sizes, samples_of
 from penalties._choose.grid import concrete_factors
 from penalties._choose.problem import check_penalty, refuse_objects
-from penalties._choose.solve import check_limits, solve
+from penalties._choose.solve import check_limits
 from penalties._penalty.base import Penalty
-
-Loss = Callable[[Any, Any, Any], Any]
-Train = Callable[[Penalty, Any, Any, Any], Any]
 
 
 class CrossValidation(NamedTuple):
@@ -100,11 +96,11 @@ def cross_validate(
     check_penalty(penalty)
     numbers = concrete_factors(factors)
     check_limits(tol, max_iterations)
-    chunk = _checked_chunk(chunk)
+    chunk = checked_chunk(chunk)
     refuse_objects(params, "cross_validate")
     x, y = jax.tree.map(jnp.asarray, (x, y))
     parts = folds_of(folds, samples_of(x, y))
-    fit = _Fit(loss, train, tol, max_iterations)
+    fit = Fit(loss, train, tol, max_iterations)
     strengths = jnp.asarray(numbers.astype(jax.dtypes.canonicalize_dtype(numbers.dtype)))
     losses, converged = np.zeros((len(numbers), len(parts))), np.ones((len(numbers), len(parts)), bool)
     for alike in of_equal_sizes(parts):
@@ -115,7 +111,7 @@ def cross_validate(
     best = _lowest(mean, numbers)
     close = mean <= mean[best] + error[best]
     chosen, whole = _refit(fit, penalty, params, x, y, strengths[best])
-    _warn_unless(int(np.sum(~converged)) + int(not whole), converged.size + 1)
+    warn_of(int(np.sum(~converged)) + int(not whole), converged.size + 1)
     return CrossValidation(
         factors=numbers,
         losses=losses,
@@ -127,24 +123,9 @@ def cross_validate(
     )
 
 
-class _Fit(NamedTuple):
-    """How params are fitted to samples; hashable, so that the same functions are compiled once."""
-
-    loss: Loss
-    train: Train | None
-    tol: float
-    max_iterations: int
-
-    def __call__(self, penalty: Penalty, params: Any, x: Any, y: Any) -> tuple[Any, Array]:
-        if self.train is not None:
-            return self.train(penalty, params, x, y), jnp.asarray(True)
-        solution = solve(self.loss, penalty, params, x, y, tol=self.tol, max_iterations=self.max_iterations)
-        return solution.params, solution.converged
-
-
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _fold_losses(
-    fit: _Fit,
+    fit: Fit,
     chunk: int | None,
     penalty: Penalty,
     params: Any,
@@ -157,7 +138,7 @@ def _fold_losses(
     """The losses on what is held out, and whether the fits converged, of shape (folds, factors)."""
 
     def fold(train: Array, test: Array) -> tuple[Array, Array]:
-        seen, held_out = _rows(train, (x, y)), _rows(test, (x, y))
+        seen, held_out = rows_of(train, (x, y)), rows_of(test, (x, y))
 
         def one(factor: Array) -> tuple[Array, Array]:
             fitted, converged = fit(penalty.scaled(factor), params, *seen)
@@ -174,25 +155,9 @@ def _fold_losses(
     return jax.vmap(fold)(train, test)
 
 
-def _rows(rows: Array, data: Any) -> Any:
-    return jax.tree.map(lambda a: a[rows], data)
-
-
 @functools.partial(jax.jit, static_argnums=0)
-def _refit(fit: _Fit, penalty: Penalty, params: Any, x: Any, y: Any, factor: Array) -> tuple[Any, Array]:
+def _refit(fit: Fit, penalty: Penalty, params: Any, x: Any, y: Any, factor: Array) -> tuple[Any, Array]:
     return fit(penalty.scaled(factor), params, x, y)
-
-
-def _checked_chunk(chunk: int | None) -> int | None:
-    if chunk is None:
-        return None
-    try:
-        size = operator.index(chunk)
-    except TypeError:
-        raise TypeError(f"chunk is {chunk!r} of type {type(chunk).__name__}: expected an int") from None
-    if isinstance(chunk, bool) or size < 1:
-        raise ValueError(f"chunk is {chunk!r}: expected an int of at least 1")
-    return size
 
 
 def _lowest(mean: np.ndarray, factors: np.ndarray) -> int:
@@ -203,12 +168,3 @@ def _lowest(mean: np.ndarray, factors: np.ndarray) -> int:
         )
     lowest = np.nanmin(np.where(np.isfinite(mean), mean, np.nan))
     return int(np.argmax(np.where(mean == lowest, factors, -np.inf)))
-
-
-def _warn_unless(failed: int, fits: int) -> None:
-    if failed:
-        warnings.warn(
-            f"{failed} of {fits} fits did not reach the optimality asked for: scale the features, or give "
-            "more max_iterations or a larger tol",
-            stacklevel=3,
-        )

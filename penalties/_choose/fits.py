@@ -1,0 +1,59 @@
+"""One fit of many: to what samples, by what training, and whether it converged."""
+
+import operator
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from penalties._choose.solve import solve
+from penalties._penalty.base import Penalty
+
+Loss = Callable[[Any, Any, Any], Any]
+Train = Callable[[Penalty, Any, Any, Any], Any]
+
+
+class Fit(NamedTuple):
+    """How params are fitted to samples; hashable, so that the same functions are compiled once."""
+
+    loss: Loss
+    train: Train | None
+    tol: float
+    max_iterations: int
+
+    def __call__(self, penalty: Penalty, params: Any, x: Any, y: Any) -> tuple[Any, Array]:
+        if self.train is not None:
+            return self.train(penalty, params, x, y), jnp.asarray(True)
+        solution = solve(self.loss, penalty, params, x, y, tol=self.tol, max_iterations=self.max_iterations)
+        return solution.params, solution.converged
+
+
+def rows_of(rows: Array, data: Any) -> Any:
+    """These samples of the data."""
+    return jax.tree.map(lambda a: a[rows], data)
+
+
+def checked_chunk(chunk: int | None) -> int | None:
+    """The chunk as an int, or the error that says what is wrong with it."""
+    if chunk is None:
+        return None
+    try:
+        size = operator.index(chunk)
+    except TypeError:
+        raise TypeError(f"chunk is {chunk!r} of type {type(chunk).__name__}: expected an int") from None
+    if isinstance(chunk, bool) or size < 1:
+        raise ValueError(f"chunk is {chunk!r}: expected an int of at least 1")
+    return size
+
+
+def warn_of(failed: int, fits: int) -> None:
+    """Warns the caller's caller of fits that did not converge, if there are any."""
+    if failed:
+        warnings.warn(
+            f"{failed} of {fits} fits did not reach the optimality asked for: scale the features, or give "
+            "more max_iterations or a larger tol",
+            stacklevel=3,
+        )
