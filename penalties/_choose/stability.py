@@ -69,8 +69,8 @@ class StabilitySelection:
         fits = np.flatnonzero(self.expected_false(threshold) <= expected_false)
         if not fits.size:
             raise ValueError(
-                f"expected_false is {expected_false!r}, and at the strongest factor, {self.factors[0]:.4g}, up "
-                f"to {self.expected_false(threshold)[0]:.3g} are expected: begin at a stronger factor"
+                f"expected_false is {expected_false!r}, and at the strongest factor, {self.factors[0]:.4g}, "
+                f"up to {self.expected_false(threshold)[0]:.3g} are expected: begin at a stronger factor"
             )
         # mean_selected does not fall from strong to weak.
         return {path: frequency[fits[-1]] >= threshold for path, frequency in self.frequencies.items()}
