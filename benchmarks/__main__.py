@@ -1,8 +1,8 @@
 """Speed and memory, as ratios against named peers measured in the same run.
 
-python -m benchmarks            all of it, about fifteen minutes on two cores
+python -m benchmarks            all of it, about twenty minutes on two cores
 python -m benchmarks --quick    small sizes, to see that it runs
-python -m benchmarks values     one part: values, leaves, training, tracing, compiling
+python -m benchmarks values     one part: values, leaves, training, tracing, compiling, targets
 python -m benchmarks --save FILE    and python -m benchmarks.compare FILE ANOTHER
 
 The epochs of Keras's `fit` have a command of their own: python -m benchmarks.keras_fit
@@ -10,10 +10,10 @@ The epochs of Keras's `fit` have a command of their own: python -m benchmarks.ke
 
 import argparse
 
-from benchmarks import compiling, tracing, training, values
+from benchmarks import compiling, targets, tracing, training, values
 from benchmarks.results import Row, add_save, save
 
-PARTS = ("values", "leaves", "training", "tracing", "compiling")
+PARTS = ("values", "leaves", "training", "tracing", "compiling", "targets")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -36,4 +36,6 @@ if __name__ == "__main__":
         rows += tracing.tracing([10] if asked.quick else [100, 400, 1000], 1 if asked.quick else 5)
     if "compiling" in parts:
         rows += compiling.compiling([10] if asked.quick else [100, 400, 1000], 1 if asked.quick else 5)
+    if "targets" in parts:
+        rows += targets.targets(*((140, 1) if asked.quick else (1000, 3)))
     save(asked.save, rows)

@@ -13,7 +13,10 @@ from penalties._choose.path import Path, PathPoint
 from penalties._choose.rank_features import FeatureRanking, rank_features
 from penalties._choose.solve import Solution, solve
 from penalties._choose.stability import StabilitySelection, stability_selection
+from penalties._choose.steering import SparsityState
 from penalties._choose.strengths import strength_max
+from penalties._choose.target_report import TargetReport, target_report
+from penalties._choose.to_sparsity import to_sparsity
 from penalties._family.constraints import Box, L1Ball, LInfBall, NonNegative, Simplex
 from penalties._family.elementwise import L1, L2, ElasticNet, Huber
 from penalties._family.groups import Grouped, GroupLasso
@@ -105,11 +108,13 @@ __all__ = [
     "Solution",
     "Sparse",
     "Sparsity",
+    "SparsityState",
     "Spectral",
     "SpectralNorm",
     "SquaredDifferences",
     "StabilitySelection",
     "Strength",
+    "TargetReport",
     "TotalVariation",
     "UnitNorm",
     "Where",
@@ -141,5 +146,7 @@ __all__ = [
     "static",
     "strength_grid",
     "strength_max",
+    "target_report",
     "to_bcoo",
+    "to_sparsity",
 ]

@@ -70,7 +70,9 @@ WITHOUT_EXAMPLE = {
     "PenalizedState",
     "PenaltyState",
     "Solution",
+    "SparsityState",
     "Strength",
+    "TargetReport",
     "parameter",
     "static",
 }

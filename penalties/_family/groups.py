@@ -64,6 +64,14 @@ class GroupPenalty(SettlingPenalty, abc.ABC):
         object.__setattr__(self, "axis", axes if isinstance(self.axis, (tuple, list)) else axes[0])
         super().__post_init__()
 
+    def sizes_at(self, w: Array) -> Array:
+        """The root mean square of each group; axes within a group have length 1."""
+        return mean_root(w, self._within(w))
+
+    def slopes_at(self, w: Array) -> Array:
+        """φ′ of these sizes; it may be smaller than they are if it does not depend on them."""
+        return self._phi(w).slope_of(self.sizes_at(w))
+
     def value_at(self, w: Array) -> Array:
         within, phi = self._within(w), self._phi(w)
         size = mean_root(w, within)

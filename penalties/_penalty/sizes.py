@@ -52,6 +52,14 @@ class SizePenalty(SettlingPenalty, abc.ABC):
         """φ′(0): of the kink."""
         return self.slope_of(jnp.zeros((), w.real.dtype))
 
+    def sizes_at(self, w: Array) -> Array:
+        """The sizes r of what becomes zero together: |w|."""
+        return jnp.abs(w)
+
+    def slopes_at(self, w: Array) -> Array:
+        """φ′ of these sizes; it may be smaller than they are if it does not depend on them."""
+        return self.slope_of(self.sizes_at(w))
+
     def value_at(self, w: Array) -> Array:
         return total(w, self)
 

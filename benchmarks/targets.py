@@ -1,0 +1,204 @@
+"""Accuracy at a given share of zeros: `to_sparsity`, gradual magnitude pruning, and the best fixed strength.
+
+An MLP on scikit-learn's digits: 60 % to train, 20 % to choose the fixed strength by, 20 % to test, by which
+nothing is chosen. All have the same steps, and the same half of them to train on with the zeros held.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from rich.table import Table
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from benchmarks.results import Row
+from benchmarks.timing import console
+from penalties import L1, hold_zeros, kernels, penalized, sparsity, to_sparsity
+
+SIZES, BATCH, EVERY = (64, 128, 64, 10), 64, 10
+TARGETS = (0.8, 0.9, 0.95)
+STRENGTHS = np.geomspace(1e-5, 3e-2, 24).astype(np.float32)
+
+
+class Data(NamedTuple):
+    x: Array
+    y: Array
+
+
+class Found(NamedTuple):
+    """What one training came to: accuracy on both splits, and the share of zeros."""
+
+    validation: Array
+    test: Array
+    share: Array
+
+
+def splits() -> tuple[Data, Data, Data]:
+    """To train, to choose by, to test."""
+    x, y = load_digits(return_X_y=True)
+    x = (x / 16).astype(np.float32)
+    rest, x_test, y_rest, y_test = train_test_split(x, y, test_size=0.2, random_state=11, stratify=y)
+    parts = train_test_split(rest, y_rest, test_size=0.25, random_state=11, stratify=y_rest)
+    x_train, x_validation, y_train, y_validation = parts
+    pairs = ((x_train, y_train), (x_validation, y_validation), (x_test, y_test))
+    train, validation, test = (Data(jnp.asarray(x), jnp.asarray(y)) for x, y in pairs)
+    return train, validation, test
+
+
+def init(seed: Array) -> Any:
+    keys = jax.random.split(jax.random.key(seed), len(SIZES) - 1)
+    initial = jax.nn.initializers.lecun_normal()
+    shapes = zip(keys, SIZES[:-1], SIZES[1:], strict=True)
+    return [{"kernel": initial(key, (a, b)), "bias": jnp.zeros(b)} for key, a, b in shapes]
+
+
+def logits(params: Any, x: Array) -> Array:
+    *hidden, last = params
+    for layer in hidden:
+        x = jax.nn.relu(x @ layer["kernel"] + layer["bias"])
+    return x @ last["kernel"] + last["bias"]
+
+
+class Training:
+    """One way to train, which all methods share: (optimizer, steps) on batches drawn by a seed."""
+
+    def __init__(self, name: str, steps: int):
+        rates = {"adam": 3e-3, "sgd": 0.1}
+        rate = optax.cosine_decay_schedule(rates[name], steps)
+        self.optimizer = optax.adam(rate) if name == "adam" else optax.sgd(rate, momentum=0.9)
+        self.steps, (self.train, self.validation, self.test) = steps, splits()
+
+    def run(self, step: Callable[..., Any], carry: Any, seed: Array, first: int, last: int) -> Any:
+        """The carry after `step(carry, gradient function, number of the step)` from the first to the last."""
+
+        def one(carry: Any, t: Array) -> tuple[Any, None]:
+            key = jax.random.fold_in(jax.random.key(seed + 1000), t)
+            batch = jax.random.randint(key, (BATCH,), 0, len(self.train.x))
+
+            def loss(params: Any) -> Array:
+                found = logits(params, self.train.x[batch])
+                return optax.softmax_cross_entropy_with_integer_labels(found, self.train.y[batch]).mean()
+
+            return step(carry, jax.grad(loss), t), None
+
+        return jax.lax.scan(one, carry, jnp.arange(first, last))[0]
+
+    def by(self, optimizer: Any, params: Any, state: Any, seed: Array, first: int, last: int) -> Any:
+        """The params and the state of an optimizer after these steps."""
+
+        def step(carry: Any, gradient: Any, t: Array) -> Any:
+            params, state = carry
+            updates, state = optimizer.update(gradient(params), state, params)
+            return optax.apply_updates(params, updates), state
+
+        return self.run(step, (params, state), seed, first, last)
+
+    def found(self, params: Any) -> Found:
+        def accuracy(data: Data) -> Array:
+            return jnp.mean(jnp.argmax(logits(params, data.x), -1) == data.y)
+
+        return Found(accuracy(self.validation), accuracy(self.test), sparsity(params, kernels).share)
+
+
+def by_target(training: Training, target: Array, seed: Array) -> Found:
+    """to_sparsity."""
+    optimizer = to_sparsity(training.optimizer, L1(1.0).on(kernels), target, training.steps)
+    params = init(seed)
+    params, _ = training.by(optimizer, params, optimizer.init(params), seed, 0, training.steps)
+    return training.found(params)
+
+
+def by_magnitude(training: Training, target: Array, seed: Array, *, per_layer: bool) -> Found:
+    """Gradual magnitude pruning: Zhu and Gupta, To prune, or not to prune (2017), equation 1, with s_i = 0.
+
+    There each layer is pruned to the same share; globally, the smallest weights of all are.
+    """
+    half = training.steps // 2
+
+    def pruned(params: Any, share: Array) -> Any:
+        sizes = [jnp.abs(layer["kernel"]) for layer in params]
+        pools = sizes if per_layer else [jnp.concatenate([x.ravel() for x in sizes])] * len(sizes)
+
+        def threshold(pool: Array) -> Array:
+            at = jnp.round(share * pool.size).astype(jnp.int32)
+            return jnp.sort(pool.ravel())[jnp.clip(at, 0, pool.size - 1)]
+
+        return [
+            layer | {"kernel": jnp.where(x >= threshold(pool), layer["kernel"], 0)}
+            for layer, x, pool in zip(params, sizes, pools, strict=True)
+        ]
+
+    optimizer = hold_zeros(training.optimizer, kernels)
+
+    def step(carry: Any, gradient: Any, t: Array) -> Any:
+        params, state = carry
+        updates, state = optimizer.update(gradient(params), state, params)
+        params = optax.apply_updates(params, updates)
+        share = target * (1 - (1 - jnp.minimum((t + 1) / half, 1)) ** 3)
+        due = ((t + 1) % EVERY == 0) & (t < half)
+        return jax.lax.cond(due, pruned, lambda params, _: params, params, share), state
+
+    params = init(seed)
+    return training.found(training.run(step, (params, optimizer.init(params)), seed, 0, training.steps)[0])
+
+
+def by_strength(training: Training, strength: Array, seed: Array) -> Found:
+    """One strength for half of the steps, then the debiased refit."""
+    optimizer, params, half = (
+        penalized(training.optimizer, L1(strength).on(kernels)),
+        init(seed),
+        training.steps // 2,
+    )
+    params, state = training.by(optimizer, params, optimizer.init(params), seed, 0, half)
+    refit: Any = hold_zeros(training.optimizer, kernels)
+    params, _ = training.by(refit, params, state.inner_state, seed, half, training.steps)
+    return training.found(params)
+
+
+def runs(method: Any, training: Training, values: Any, seeds: Any) -> Found:
+    """For each value and seed what was found, as NumPy arrays."""
+    each = jax.vmap(jax.vmap(functools.partial(method, training), (None, 0)), (0, None))
+    return jax.tree.map(np.asarray, jax.jit(each)(jnp.asarray(values, jnp.float32), jnp.asarray(seeds)))
+
+
+def best_strength(found: Found, target: float) -> Found:
+    """Of the strengths that reach the target the most accurate on the validation split; NaN if none does."""
+    reached = found.share.mean(1) >= target - 1e-3
+    best = np.argmax(np.where(reached, found.validation.mean(1), -1))
+    return Found(*(np.where(reached.any(), x[best], np.nan) for x in found))
+
+
+def targets(steps: int, seeds: int) -> list[Row]:
+    """Test accuracies at each target, means over the seeds, in percent."""
+    table = Table(title=f"test accuracy at a share of zeros: digits, MLP, {steps} steps, {seeds} seeds")
+    for column in ("optimizer", "method", *(f"{100 * target:.0f} % zeros" for target in TARGETS)):
+        table.add_column(column, justify="left" if column in ("optimizer", "method") else "right")
+    methods = {
+        "to_sparsity": by_target,
+        "magnitude pruning, global": functools.partial(by_magnitude, per_layer=False),
+        "magnitude pruning, per layer": functools.partial(by_magnitude, per_layer=True),
+    }
+    rows = []
+    for name in ("adam", "sgd"):
+        training = Training(name, steps)
+        found = {what: runs(how, training, TARGETS, range(seeds)) for what, how in methods.items()}
+        fixed = runs(by_strength, training, STRENGTHS, range(seeds))
+        chosen = [best_strength(fixed, target) for target in TARGETS]
+        found["the best fixed strength"] = Found(*map(np.stack, zip(*chosen, strict=True)))
+        for what, of in found.items():
+            numbers: dict[str, float] = {}
+            cells = []
+            for i, target in enumerate(TARGETS):
+                accuracy, share = 100 * of.test[i], 100 * of.share[i].mean()
+                numbers |= {f"{target}, accuracy": float(accuracy.mean()), f"{target}, zeros": float(share)}
+                cells.append(f"{accuracy.mean():.1f} ± {accuracy.std():.1f} ({share:.1f} %)")
+            rows.append(Row("test accuracy at a share of zeros", f"{name}: {what}", numbers))
+            table.add_row(name, what, *cells)
+    console.print(table)
+    return rows

@@ -1,0 +1,128 @@
+"""Which strengths lead to a target, and what the cut keeps: functions of a plan and of the leaves of now."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from penalties._choose.quantiles import count, either, number, ordered, smallest_reaching
+from penalties._choose.targets import Plan
+from penalties._choose.units import needed, priorities, sizes, slopes
+from penalties._numerics import like, widen
+from penalties._tree.paths import at_leaf
+
+# How many times the mean pull of the loss on living units the penalty may pull: beyond, the loss is lost.
+CAP = 2.0
+# Within reach is what the optimizer can move to zero in a fifth of the steps up to the cut.
+HORIZON = 5
+# To 0.8 %, which is finer than the next look knows.
+BITS = 16
+# Short of the factor at which a leaf falls below its floor.
+SHORT = 0.999
+
+
+class Moment(NamedTuple):
+    """What the controller sees of one leaf: its weights, their average gradient, the optimizer's stride."""
+
+    weights: Array
+    average: Array
+    stride: Array
+
+
+def factors(
+    plan: Plan, moments: Sequence[Moment], now: Array, last: Array, share: Array
+) -> tuple[Array, Array]:
+    """For each leaf the factor that leads to this share of zeros; whether a cap keeps it from being larger.
+
+    `now` has the factors that hold, `last` is the step of the cut, `share` how much of the target is wanted.
+    """
+    both = list(zip(plan.units, moments, strict=True))
+    start = _limit(
+        plan, moments, [slopes(unit.penalty, jnp.zeros_like(widen(m.weights))) for unit, m in both]
+    )
+    now = jnp.where(now > 0, now, start)
+    ahead = last.astype(jnp.float32) / HORIZON
+    found = [
+        at_leaf(unit.leaf, needed, unit.penalty, m.weights, m.average, ahead * m.stride, now[i])
+        for i, (unit, m) in enumerate(both)
+    ]
+    keys = [ordered(reach) for reach, _ in found]
+    wanted = jnp.round(share * (plan.counts - plan.keep).astype(jnp.float32)).astype(plan.dtype)
+    free = number(smallest_reaching(keys, jnp.maximum(wanted, 1), plan.pooled, bits=BITS))
+    free = jnp.where(wanted > 0, free, 0)
+    most = plan.own - plan.least
+    spared = either(
+        jnp.any(count([reach <= free[i] for i, (reach, _) in enumerate(found)], pooled=False) > most),
+        lambda: SHORT * number(smallest_reaching(keys, most + 1, pooled=False)),
+        lambda: jnp.full_like(free, jnp.inf),
+    )
+    limit = _limit(plan, moments, [slope for _, slope in found])
+    new = jnp.minimum(jnp.minimum(free, limit), spared)
+    # Where no factor near the one of now has a pull on the living (MCP beyond its edge).
+    return jnp.where(jnp.isfinite(new), new, 2 * now), jnp.any(free > limit)
+
+
+def _limit(plan: Plan, moments: Sequence[Moment], slope: Sequence[Array]) -> Array:
+    """CAP·Σ‖ḡ‖/Σλ over the living units of each leaf, pooled over those of all."""
+    pulls, per_factor = [], []
+    for unit, m, each in zip(plan.units, moments, slope, strict=True):
+        living = sizes(unit.penalty, m.weights) > 0
+        pulls.append(_total(living, sizes(unit.penalty, widen(m.average))))
+        per_factor.append(_total(living, each))
+    pull, per = jnp.stack(pulls), jnp.stack(per_factor)
+    if plan.pooled:
+        pull, per = (jnp.broadcast_to(jnp.sum(x), x.shape) for x in (pull, per))
+    return jnp.where((pull > 0) & (per > 0), CAP * pull / jnp.where(per > 0, per, 1), jnp.inf)
+
+
+def _total(living: Array, x: Array) -> Array:
+    return jnp.sum(jnp.where(living, x, jnp.zeros_like(x))).astype(jnp.float32)
+
+
+def living(plan: Plan, weights: Sequence[Array]) -> Array:
+    """For each leaf how many units are not zero; pooled, of all leaves together."""
+    each = zip(plan.units, weights, strict=True)
+    return count([sizes(unit.penalty, w) > 0 for unit, w in each], plan.pooled)
+
+
+def bars(plan: Plan, moments: Sequence[Moment]) -> Array:
+    """For each leaf the priority from which on its units are kept."""
+    each = zip(plan.units, moments, strict=True)
+    keys = [priorities(unit.penalty, m.weights, m.average) for unit, m in each]
+    floors = smallest_reaching(keys, plan.own - plan.least + 1, pooled=False)
+    # What a leaf keeps in any case comes first.
+    raised = [jnp.where(k >= floors[i], jnp.iinfo(jnp.int32).max, k) for i, k in enumerate(keys)]
+    return jnp.minimum(smallest_reaching(raised, plan.counts - plan.keep + 1, plan.pooled), floors)
+
+
+def chosen(penalty: Any, w: Array, average: Array, bar: Array) -> tuple[Array, Array]:
+    """Whether each unit is kept, and whether it is one at zero that is let go."""
+    kept = priorities(penalty, w, average) >= bar
+    return kept, kept & (bar > 0) & (sizes(penalty, w) == 0)
+
+
+@jax.jit
+def held_to(
+    penalty: Any,
+    w: Array,
+    update: Array,
+    average: Array,
+    stride: Array,
+    bar: Array,
+    groups: tuple[Array, Array] | None,
+    held: Array,
+) -> Array:
+    """The update after which the units that are kept, and no others, are not zero.
+
+    A zero that is let go makes one step of plain gradient descent, as long as the optimizer's are. Once zeros
+    are held, an update that would end at exactly zero by chance is halved, as those of signs do.
+    """
+    kept, free = chosen(penalty, w, average, bar) if groups is None else groups
+    wide = widen(w)
+    step = widen(update).astype(wide.dtype)
+    lands = held & (wide != 0) & ((wide + step).astype(w.dtype) == 0)
+    step = jnp.where(lands, step / 2, step)
+    descent = like(stride.astype(wide.real.dtype), wide) * widen(average)
+    return jnp.where(kept, jnp.where(free, -descent, step), -wide).astype(update.dtype)

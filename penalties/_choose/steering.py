@@ -1,0 +1,131 @@
+"""What `to_sparsity` does around `penalized`: a look at all weights now and then, and what follows."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from penalties._choose import controller
+from penalties._choose.controller import Moment
+from penalties._choose.quantiles import either
+from penalties._choose.targets import Plan, ramp
+from penalties._penalty.fields import remade
+from penalties._training.penalized import PenalizedState
+from penalties._tree.opening import Opened
+
+
+class SparsityState(NamedTuple):
+    """The state of `to_sparsity`.
+
+    Attributes:
+        penalized: the state of `penalized` inside, with the strengths of now.
+        target: the share of units that is to be zero; `optax.tree.set(state, target=jnp.float32(0.95))`
+            changes it.
+        steps: the number of updates that the plan is for, int32; changed likewise.
+        strides: by leaf path how far the optimizer moves for each unit of direction.
+        held: whether the zeros are chosen, and only held from here on.
+        capped: whether the strength was last as large as it may be, and would have had to be larger.
+        taken: the share of units that the cut set to zero; NaN before it.
+    """
+
+    penalized: PenalizedState
+    target: Any
+    steps: Array
+    strides: dict[str, Array]
+    held: Array
+    capped: Array
+    taken: Array
+
+
+class Look(NamedTuple):
+    """What is decided in a look, for each leaf that is counted.
+
+    Attributes:
+        strides: as in the state.
+        factors: the strengths.
+        capped, taken: as in the state.
+        bars: the priorities from which on units are kept; 0 for all.
+        groups: of groups, whether each is kept, and whether it is let go from zero; None of single weights,
+            where it is found from the bar without storing it.
+    """
+
+    strides: dict[str, Array]
+    factors: Array
+    capped: Array
+    taken: Array
+    bars: Array
+    groups: list[tuple[Array, Array] | None]
+
+
+def looked(plan: Plan, state: Any, params: Any, step: Array, last: Array, reached: Array) -> Look:
+    """What a look at all weights decides: strengths before the cut, which units are kept from there on."""
+    moments = _moments(plan, state, state.penalized.average, params)
+    now = _factors(plan, state)
+    factors, capped = either(
+        (step > 0) & ~reached,
+        lambda: controller.factors(plan, moments, now, last, ramp(step, last)),
+        lambda: (jnp.where(reached, 0, now), state.capped),
+    )
+    living = controller.living(plan, [m.weights for m in moments])
+    too_many = jnp.maximum(living - plan.keep, 0).astype(jnp.float32)
+    total = plan.counts[0] if plan.pooled else jnp.sum(plan.counts, dtype=plan.dtype)
+    taken = (too_many[0] if plan.pooled else jnp.sum(too_many)) / total.astype(jnp.float32)
+    bars = either(
+        reached & jnp.any(living != plan.keep),
+        lambda: controller.bars(plan, moments),
+        lambda: jnp.zeros(len(moments), jnp.int32),
+    )
+    groups = [
+        controller.chosen(unit.penalty, m.weights, m.average, bars[i]) if unit.grouped else None
+        for i, (unit, m) in enumerate(zip(plan.units, moments, strict=True))
+    ]
+    return Look(state.strides, factors, capped, taken, bars, groups)
+
+
+def not_looked(plan: Plan, state: Any, reached: Array) -> Look:
+    """What goes on in the steps between: the same strengths, and all units kept."""
+    groups = [
+        (jnp.ones(unit.shape, jnp.bool_), jnp.zeros(unit.shape, jnp.bool_)) if unit.grouped else None
+        for unit in plan.units
+    ]
+    factors = jnp.where(reached, 0, _factors(plan, state))
+    bars = jnp.zeros(len(plan.units), jnp.int32)
+    return Look(state.strides, factors, state.capped, state.taken, bars, groups)
+
+
+def with_units(plan: Plan, look: Look, average: Any, params: Any, updates: Any, held: Array) -> optax.Updates:
+    """The updates, once zeros are held those after which what is kept, and nothing else, is not zero."""
+    opened = Opened(updates)
+    at = {leaf.path: i for i, leaf in enumerate(opened.leaves)}
+    new = {}
+    for unit, m, bar, group in zip(
+        plan.units, _moments(plan, look, average, params), look.bars, look.groups, strict=True
+    ):
+        if (i := at.get(unit.leaf.path)) is not None:
+            new[i] = controller.held_to(
+                unit.penalty, m.weights, opened.values[i], m.average, m.stride, bar, group, held
+            )
+    return opened.with_leaves(new)
+
+
+def with_strengths(plan: Plan, state: Any, factors: Array, held: Array) -> Any:
+    """The state of `penalized` with these factors."""
+    # Leaves that have no kink, and no zeros to be steered by, go along with the strongest.
+    of = {path: jnp.max(factors) for path in plan.paths}
+    of |= {unit.leaf.path: factors[i] for i, unit in enumerate(plan.units)}
+    new = remade(state.penalty, factor=of, holds=held)
+    return state._replace(penalty=jax.tree.map(lambda x, y: jnp.asarray(x, y.dtype), new, state.penalty))
+
+
+def _factors(plan: Plan, state: Any) -> Array:
+    of = state.penalized.penalty.factor
+    return jnp.stack([of[unit.leaf.path].astype(jnp.float32) for unit in plan.units])
+
+
+def _moments(plan: Plan, state: Any, average: Any, params: Any) -> list[Moment]:
+    values = {leaf.path: leaf.value for leaf in Opened(params).leaves}
+    averages = {leaf.path: leaf.value for leaf in Opened(average).leaves}
+    paths = [unit.leaf.path for unit in plan.units]
+    return [Moment(values[path], averages[path], state.strides[path]) for path in paths]

@@ -1,0 +1,157 @@
+"""A target for the share of zeros: what may be asked for, how much when, and what it leaves each leaf."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.core import Tracer
+
+from penalties._choose.steered import Steered
+from penalties._choose.units import check_units, sizes
+from penalties._penalty.base import Penalty, check_penalty
+from penalties._penalty.binding import bind
+from penalties._penalty.settling import check_settling
+from penalties._penalty.strengths import PerLeaf, is_number
+from penalties._tree.paths import Leaf, at_leaf
+
+# In how many steps the strength is chosen anew; how often up to the cut of a long training; and how often, at
+# least, while the target is rising.
+EVERY, MOST, LOOKS = 10, 50, 5
+# The part of the way to the cut in which the target rises.
+RAMP = 0.8
+
+
+class Unit(NamedTuple):
+    """A leaf whose zeros are counted."""
+
+    leaf: Leaf
+    penalty: Any  # that of the leaf, strengths filled in
+    shape: tuple[int, ...]  # of units: axes within a group have length 1
+    grouped: bool
+
+    @property
+    def count(self) -> int:
+        """The number of units."""
+        return int(np.prod(self.shape))
+
+
+class Plan:
+    """Which leaves are counted, and how many units of each are to be zero in the end.
+
+    Attributes:
+        units: the leaves with a kink.
+        paths: of all leaves that are penalized.
+        pooled: whether all units count together: for a target that is one number.
+        counts: for each of `units` their number; pooled, that of all.
+        keep: for each of `units` how many are kept in the end; pooled, of all together.
+        least: for each of `units` how many are kept in any case.
+    """
+
+    def __init__(self, penalty: Penalty, leaves: Sequence[Leaf], target: Any, floor: float):
+        bound = [(leaf, p) for leaf, p in zip(leaves, bind(penalty, leaves), strict=True) if p is not None]
+        self._penalty: Any = penalty
+        self.paths = [leaf.path for leaf, _ in bound]
+        self.units = [_unit(leaf, p) for leaf, p in bound if p.kink]
+        self.pooled = jax.tree_util.treedef_is_leaf(jax.tree.structure(target))
+        each = PerLeaf(target, "target", leaves)
+        self._parts = [each.part(unit.leaf) for unit in self.units]
+        share = jnp.stack([jnp.asarray(part, jnp.float32) for part in self._parts])
+        own = np.array([unit.count for unit in self.units])
+        counts = np.full(own.shape, own.sum()) if self.pooled else own
+        # As `count` counts.
+        self.dtype = jnp.int32 if own.sum() <= jnp.iinfo(jnp.int32).max else jnp.float32
+        self.own, self.counts = jnp.asarray(own, self.dtype), jnp.asarray(counts, self.dtype)
+        # Down, so that the leaves together do not ask for more than is kept; 1e-3 is for rounding.
+        even = (1 - share) * own.astype(np.float32)
+        self.least = jnp.maximum(jnp.floor(floor * even + 1e-3), 1).astype(self.dtype)
+        keep = jnp.round((1 - share) * counts.astype(np.float32)).astype(self.dtype)
+        self.keep = jnp.maximum(keep, jnp.sum(self.least, dtype=self.dtype) if self.pooled else self.least)
+
+    def steered(self) -> Steered:
+        """The penalty as `penalized` is given it, with factors for all leaves."""
+        return Steered(self._penalty, dict.fromkeys(self.paths, 0.0), holds=0.0)
+
+    def require_some(self) -> None:
+        """Raises ValueError for a target that leaves a leaf without a unit; a traced one cannot be seen."""
+        for unit, share in zip(self.units, self._parts, strict=True):
+            if isinstance(share, Tracer):
+                return
+            of = sum(unit.count for unit in self.units) if self.pooled else unit.count
+            need, kept = len(self.units) if self.pooled else 1, round((1 - float(share)) * of)
+            if kept < need:
+                where = [unit.leaf.path for unit in self.units][:20] if self.pooled else unit.leaf.path
+                raise ValueError(
+                    f"the target {float(share):g} leaves {kept} of {of} units for {where!r}, and each leaf "
+                    f"needs one: aim at {np.floor((1 - need / of) * 1e6) / 1e6:g} or less, or leave leaves "
+                    "out with `.on(...)`"
+                )
+
+
+def _unit(leaf: Leaf, penalty: Any) -> Unit:
+    check_units(penalty, leaf)
+    shaped = jax.ShapeDtypeStruct(leaf.value.shape, leaf.value.dtype)
+    shape = at_leaf(leaf, jax.eval_shape, lambda w: sizes(penalty, w), shaped).shape
+    return Unit(leaf, penalty, shape, shape != tuple(leaf.value.shape))
+
+
+def is_due(step: Array, last: Array) -> Array:
+    """Whether the strength is chosen anew in this step."""
+    every = jnp.maximum(EVERY, last // MOST)
+    # Later by one from time to time: with `optax.MultiSteps` inside it would only look where nothing moves.
+    return step % every == (step // every) % 8
+
+
+def ramp(step: Array, last: Array) -> Array:
+    """How much of the target is wanted at a step, of `last` up to the cut: 1 − (1 − min(t/0.8T, 1))³."""
+    way = step.astype(jnp.float32) / (RAMP * last.astype(jnp.float32))
+    return 1 - (1 - jnp.minimum(way, 1)) ** 3
+
+
+def check_plan(penalty: Any, target: Any, steps: Any, cut: Any, floor: Any) -> None:
+    """Raises TypeError or ValueError for what no training can be made of."""
+    check_penalty(penalty, "the penalty", "; its strength is steered, so that a schedule of it has no use")
+    check_settling(penalty)
+    if not any(atom.kink for atom, _ in penalty.atoms()):
+        raise TypeError(
+            f"{penalty!r} has no kink at zero, and makes no zeros at any strength: use one such as L1(1.0), "
+            "or add it to this one"
+        )
+    entries = jax.tree_util.tree_flatten_with_path(target, is_leaf=lambda x: x is None)[0]
+    if not entries:
+        raise TypeError(f"the target is the empty tree {target!r}: expected a share such as 0.9")
+    for path, share in entries:
+        _check_share(share, f"target{jax.tree_util.keystr(path)}")
+    for name, x, inside in (("cut", cut, "(0, 1]"), ("floor", floor, "[0, 1]")):
+        if isinstance(x, Tracer) or not is_number(x) or np.ndim(x):
+            raise TypeError(f"{name} is {x!r} of type {type(x).__name__}: expected a number in {inside}")
+        if not (0 <= x <= 1) or (name == "cut" and x == 0):
+            raise ValueError(f"{name} is {x}: expected a number in {inside}")
+    _check_steps(steps, float(cut))
+
+
+def _check_share(share: Any, name: str) -> None:
+    if not is_number(share) or np.ndim(share):
+        raise TypeError(
+            f"{name} is {share!r} of type {type(share).__name__}: expected a share of zeros in [0, 1) such "
+            "as 0.9, or a tree of these"
+        )
+    if not isinstance(share, Tracer) and not 0 <= float(share) < 1:
+        hint = f"; {share} % is {float(share) / 100:g}" if 1 < float(share) <= 100 else ""
+        raise ValueError(f"{name} is {share}: expected a share of zeros in [0, 1){hint}")
+
+
+def _check_steps(steps: Any, cut: float) -> None:
+    kind = np.dtype(getattr(steps, "dtype", type(steps))).kind if is_number(steps) else ""
+    if np.ndim(steps) or kind not in ("i", "u"):
+        raise TypeError(
+            f"steps is {steps!r} of type {type(steps).__name__}: expected the number of updates, an int"
+        )
+    rise = EVERY * LOOKS
+    if not isinstance(steps, Tracer) and RAMP * cut * int(steps) < rise:
+        raise ValueError(
+            f"steps is {steps}, of which the target rises in {RAMP * cut * int(steps):.0f} with cut={cut:g}, "
+            f"and it needs {rise}: train for {int(np.ceil(rise / RAMP / cut))} steps or more, or cut later"
+        )

@@ -1,0 +1,140 @@
+"""to_sparsity: a share of exact zeros as the target of training, in place of a strength."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from penalties._choose.quantiles import either
+from penalties._choose.steering import (
+    SparsityState,
+    looked,
+    not_looked,
+    with_strengths,
+    with_units,
+)
+from penalties._choose.strides import MeasuredState, measured
+from penalties._choose.targets import Plan, check_plan, is_due
+from penalties._penalty.base import Penalty
+from penalties._training.penalized import penalized
+from penalties._training.scheduled import require_params
+from penalties._tree.opening import Opened
+
+
+def to_sparsity(
+    optimizer: optax.GradientTransformation,
+    penalty: Penalty,
+    target: Any,
+    steps: Any,
+    *,
+    cut: float = 0.5,
+    floor: float = 0.5,
+) -> optax.GradientTransformationExtraArgs:
+    """Wraps an optimizer so that training ends with a given share of exact zeros: a target, and no strength.
+
+    For the first `cut` of the steps it is `penalized(optimizer, c·penalty)`, whose factor c is steered so
+    that the share of zeros follows p_t = p·(1 − (1 − min(t/0.8T, 1))³), with p the target and T the step of
+    the cut. Every 10 steps, or T/50 if that is more, for a unit (a weight; of group penalties a group) of
+    size r and slope λ = φ′(r),
+
+    - τ = ‖w/(H·s) − ḡ‖/λ is the factor from which on a prox-gradient step as long as the next H steps of the
+      optimizer would set it to zero: ḡ is the average gradient that `penalized` keeps, s how far the
+      optimizer moves for each unit of the direction it is fed, as measured, H = T/5;
+    - c = min(quantile_{p_t}(τ), 2·Σ‖ḡ‖/Σλ over the living units): where too few are zero the quantile is
+      that of a unit which is not, and c rises until it is. The cap keeps the loss whole.
+
+    At the cut exactly round((1 − p)·n) of n units are kept, the largest; from there on the penalty is off,
+    zeros are held, and the rest trains without bias, as under `hold_zeros`.
+
+    Args:
+        optimizer: any optax optimizer or chain, learning rate included, as for `penalized`.
+        penalty: which leaves, single zeros or groups, and which strengths beside one another; common factors
+            mean nothing. L1(1.0), GroupLasso(1.0), LogSum, MCP, selections of these, and sums
+            with penalties without a kink. Leaves without a kink do not count.
+        target: the share of zeros among all units together, in [0, 1), or a tree of shares like params (or a
+            prefix), each of which its leaf gets.
+        steps: how many updates training has. What comes after them goes on with the zeros held.
+        cut: when the zeros are chosen, as a share of the steps; 1 is at the last step, with no refit.
+        floor: how much of its even share, (1 − target)·n of its n units, each leaf keeps at least, in [0, 1];
+            at least one unit in any case, so that no layer dies.
+
+    Returns:
+        A transform to use in place of the optimizer; its place is that of `penalized`. Its state has the
+        `target` and `steps`, which may be changed between steps without a new compile, after the cut as well.
+        `target_report(state)` says how far it is, and what the cut had to take.
+
+    Ties in size, many in bfloat16, are broken by place. Weights are compared to 12 bits.
+
+    Raises:
+        TypeError: the penalty has no rule for zeros, no kink, or both single zeros and groups on one leaf;
+            the optimizer is none; a target or steps is no number.
+        ValueError: a target outside [0, 1), or one that leaves no unit in a leaf (in `init`); fewer steps
+            than the ramp needs; in `update`, without `params`.
+
+    >>> import jax, jax.numpy as jnp, optax
+    >>> from penalties import L1, sparsity, to_sparsity
+    >>> optimizer = to_sparsity(optax.adam(0.01), L1(1.0), 0.75, steps=300)
+    >>> truth = jnp.arange(40.0) / 10
+    >>> def step(carry, _):
+    ...     w, state = carry
+    ...     updates, state = optimizer.update(w - truth, state, w)
+    ...     return (optax.apply_updates(w, updates), state), None
+    >>> w = jnp.ones(40)
+    >>> w, state = jax.lax.scan(step, (w, optimizer.init(w)), length=300)[0]
+    >>> float(sparsity(w).share), bool(jnp.all(w[30:] != 0))
+    (0.75, True)
+
+    Source: the ramp is Zhu and Gupta, To prune, or not to prune (2017), arXiv 1710.01878; the refit is the
+    relaxed lasso, Meinshausen, Comput. Statist. Data Anal. 52 (2007).
+    """
+    check_plan(penalty, target, steps, cut, floor)
+    # Refuses what is no optimizer.
+    penalized(optimizer, penalty)
+    inner = optax.with_extra_args_support(optimizer)
+
+    def init(params: optax.Params) -> Any:
+        plan = Plan(penalty, Opened(params).leaves, target, floor)
+        plan.require_some()
+        state: Any = penalized(inner, plan.steered()).init(params)
+        wanted = jax.tree.map(lambda share: jnp.array(share, jnp.float32), target)
+        strides = {unit.leaf.path: jnp.zeros((), jnp.float32) for unit in plan.units}
+        no, nothing = jnp.zeros((), jnp.bool_), jnp.full((), jnp.nan, jnp.float32)
+        return SparsityState(state, wanted, jnp.array(steps, jnp.int32), strides, no, no, nothing)
+
+    def update(
+        updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra_args: Any
+    ) -> tuple[optax.Updates, Any]:
+        require_params(params, "to_sparsity")
+        wanted = jax.tree.map(lambda share: jnp.asarray(share, jnp.float32), state.target)
+        state = state._replace(target=wanted, steps=jnp.asarray(state.steps, jnp.int32))
+        plan = Plan(penalty, Opened(params).leaves, wanted, floor)
+        step = state.penalized.penalty_step
+        last = jnp.maximum(jnp.round(cut * state.steps.astype(jnp.float32)).astype(jnp.int32), 1)
+        reached = step + 1 >= last
+        held = state.held & reached
+
+        def strides() -> dict[str, Array]:
+            measuring = penalized(measured(inner, state.strides), plan.steered())
+            now = state.penalized._replace(
+                inner_state=MeasuredState(state.penalized.inner_state, state.strides)
+            )
+            new: Any = measuring.update(updates, now, params, **extra_args)[1]
+            return new.inner_state.strides
+
+        # A look reads whole leaves and gives numbers: it costs nothing in the steps without one.
+        look = either(
+            is_due(step, last) | (reached & ~held),
+            lambda: looked(plan, state._replace(strides=strides()), params, step, last, reached),
+            lambda: not_looked(plan, state._replace(held=held), reached),
+        )
+        within = with_strengths(plan, state.penalized, look.factors, reached)
+        made, now = penalized(inner, plan.steered()).update(updates, within, params, **extra_args)
+        made = with_units(plan, look, state.penalized.average, params, made, reached)
+        taken = jnp.where(reached & ~held, look.taken, state.taken)
+        return made, state._replace(
+            penalized=now, strides=look.strides, held=reached, capped=look.capped, taken=taken
+        )
+
+    return optax.GradientTransformationExtraArgs(init, update)

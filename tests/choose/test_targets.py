@@ -1,0 +1,168 @@
+"""What `to_sparsity` counts by, what it reports, and what it refuses."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from penalties import (
+    L1,
+    L2,
+    MCP,
+    Grouped,
+    GroupLasso,
+    Huber,
+    LogSum,
+    NonNegative,
+    TargetReport,
+    kernels,
+    target_report,
+    to_sparsity,
+)
+from penalties._choose.quantiles import number, ordered, smallest_reaching, untied
+from penalties._choose.units import needed, priorities
+
+PARAMS = {"a": {"kernel": jnp.ones((6, 5)), "bias": jnp.ones(5)}, "b": {"kernel": jnp.ones((5, 2))}}
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_order_statistics_are_those_of_a_sort(pooled):
+    rng = np.random.default_rng(0)
+    leaves = [np.abs(rng.normal(size=n)).astype(np.float32) ** 9 for n in (7, 100)]
+    leaves[1][:3] = np.inf, 0, np.nan  # NaN counts as the largest
+    wanted = np.array([5, 5])
+    keys = [ordered(jnp.asarray(x)) for x in leaves]
+    found = number(smallest_reaching(keys, jnp.asarray(wanted), pooled))
+    pools = [np.concatenate(leaves)] * 2 if pooled else leaves
+    assert found.tolist() == [np.sort(pool)[4] for pool in pools]
+
+
+def test_the_highest_bits_of_an_order_statistic_are_enough():
+    x = jnp.linspace(0.1, 5.0, 100)
+    found = number(smallest_reaching([ordered(x)], jnp.array([30]), pooled=True, bits=16))
+    assert x[29] <= found[0] <= 1.01 * x[29]
+
+
+def test_equal_keys_come_apart_and_order_stays():
+    keys = untied(ordered(jnp.repeat(jnp.array([1.0, 1.01]), 500)), 12)
+    assert len(np.unique(keys)) > 900
+    assert keys[:500].max() < keys[500:].min()
+
+
+@pytest.mark.parametrize(
+    "penalty", [L1(1.0), L1(2.0), GroupLasso(1.0), MCP(30.0), Grouped(LogSum(1.0, epsilon=9.0))]
+)
+def test_the_factor_that_is_needed(penalty):
+    """Beyond it a prox-gradient step ends at zero, short of it it does not."""
+    rng = np.random.default_rng(0)
+    w, g = (np.float32(rng.normal(size=(3, 4))) for _ in "wg")
+    w[:, 0] = 0
+    bound, reach = jax.tree.map(jnp.asarray, penalty), 0.3
+    # Of nonconvex penalties λ is that of the size of now: linearized, they are lassos.
+    at, slope = needed(bound, jnp.asarray(w), jnp.asarray(g), jnp.asarray(reach), jnp.asarray(1.0))
+    for short, lands in ((0.999, False), (1.001, True)):
+        lasso = (GroupLasso if at.shape[0] == 1 else L1)(short * at * slope)
+        zero = lasso.prox(jnp.asarray(w - np.float32(reach) * g), step=reach) == 0
+        assert (zero == lands).all()
+
+
+def test_the_living_come_before_zeros():
+    keys = priorities(L1(jnp.asarray(1.0)), jnp.array([0.0, 1e-9, -2.0, 0.0]), jnp.array([5.0, 0, 0, 9.0]))
+    assert np.argsort(keys).tolist() == [0, 3, 1, 2]
+
+
+def run(optimizer, params, grads, steps):
+    state = optimizer.init(params)
+    step = jax.jit(lambda state, params: optimizer.update(grads, state, params))
+    for _ in range(steps):
+        updates, state = step(state, params)
+        params = optax.apply_updates(params, updates)
+    return state
+
+
+def test_a_cut_that_takes_much_is_reported():
+    w, grads = jnp.linspace(0.5, 1.5, 20), jnp.zeros(20)
+    state = run(optax.chain(to_sparsity(optax.sgd(1e-6), L1(1.0), 0.75, 140)), w, grads + 0.1, 71)
+    with pytest.warns(UserWarning, match=r"take 75 points .* learning rate is too small for this target"):
+        report = target_report(state)
+    assert report == TargetReport(71, 140, 0.75, True, 0.75, report.reason)
+    assert "took 75 points" in str(report)
+    assert report.reason in str(report)
+
+
+def test_a_report_in_between_says_how_far_it_is():
+    state = to_sparsity(optax.sgd(0.1), L1(1.0).on(kernels), {"a": 0.5, "b": 0.6}, 200).init(PARAMS)
+    assert str(target_report(state)) == "step 0 of 200, target {'a': 0.5, 'b': 0.6}: zeros are rising"
+
+
+def test_reports_of_other_states():
+    state = to_sparsity(optax.sgd(0.1), L1(1.0), 0.5, 200).init(jnp.ones(4))
+    with pytest.raises(TypeError, match="found 0 in a tuple"):
+        target_report(optax.adam(0.1).init(jnp.ones(3)))
+    with pytest.raises(TypeError, match="found 2"):
+        target_report((state, state))
+    with pytest.raises(TypeError, match="of several under vmap take one"):
+        target_report(jax.tree.map(lambda x: jnp.stack([x, x]), state))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "match"),
+    [
+        ({"target": 90}, ValueError, r"target is 90: .* in \[0, 1\); 90 % is 0.9"),
+        ({"target": 1.0}, ValueError, r"target is 1.0: expected a share of zeros in \[0, 1\)"),
+        ({"target": -0.1}, ValueError, "target is -0.1"),
+        ({"target": float("nan")}, ValueError, "target is nan"),
+        ({"target": {"a": 0.5, "b": 2.0}}, ValueError, r"target\['b'\] is 2.0"),
+        ({"target": "90%"}, TypeError, "target is '90%' of type str"),
+        ({"target": {}}, TypeError, "the empty tree"),
+        (
+            {"steps": 100},
+            ValueError,
+            "rises in 40 with cut=0.5, .* needs 50: train for 125 steps or more",
+        ),
+        ({"steps": 1e3}, TypeError, "steps is 1000.0 of type float: expected the number of updates"),
+        ({"steps": None}, TypeError, "steps is None"),
+        ({"cut": 0.0}, ValueError, r"cut is 0.0: expected a number in \(0, 1\]"),
+        ({"cut": "half"}, TypeError, "cut is 'half' of type str"),
+        ({"floor": 2}, ValueError, r"floor is 2: expected a number in \[0, 1\]"),
+        ({"penalty": L2(1.0)}, TypeError, "no kink at zero, and makes no zeros at any strength"),
+        ({"penalty": Huber(1.0)}, TypeError, "no kink"),
+        ({"penalty": NonNegative()}, TypeError, "the rule by which exact zeros are reached"),
+        ({"penalty": lambda step: L1(1.0)}, TypeError, "a schedule of it has no use"),
+        ({"optimizer": 0.1}, TypeError, "the optimizer is 0.1 of type float"),
+    ],
+)
+def test_bad_arguments(wrong, error, match):
+    arguments = {"optimizer": optax.sgd(0.1), "penalty": L1(1.0), "target": 0.9, "steps": 1_000} | wrong
+    with pytest.raises(error, match=match):
+        to_sparsity(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "target", "error", "match"),
+    [
+        (L1(1.0).on(kernels), 0.99, ValueError, r"0.99 leaves 0 of 40 units for \['a/kernel', 'b/kernel'\]"),
+        (L1(1.0).on(kernels), {"a": 0.5, "b": 0.99}, ValueError, "leaves 0 of 10 .* aim at 0.9 or less"),
+        (GroupLasso(1.0).on(kernels), {"a": 0.5, "b": 0.8}, ValueError, "leaves 0 of 2 units for 'b/kernel'"),
+        (L1(1.0).on(kernels), {"a": 0.5}, ValueError, "target has no entry for the leaf 'b/kernel'"),
+        (L1(1.0).on(kernels), {"a": 0.5, "b": 0.5, "c": 0.5}, ValueError, "'c', which is no leaf or branch"),
+        ((L1(1.0) + GroupLasso(1.0)).on(kernels), 0.5, TypeError, "single zeros and zero groups"),
+        (
+            L1(1.0).around({"a": {"kernel": jnp.ones((6, 5))}}).on("a/kernel"),
+            0.5,
+            TypeError,
+            "no penalty of sizes",
+        ),
+        (L1(1.0).on("kernal"), 0.5, ValueError, "matches none"),
+    ],
+)
+def test_targets_that_do_not_fit_the_params(penalty, target, error, match):
+    with pytest.raises(error, match=match):
+        to_sparsity(optax.sgd(0.1), penalty, target, 1_000).init(PARAMS)
+
+
+def test_without_params():
+    optimizer = to_sparsity(optax.sgd(0.1), LogSum(1.0, epsilon=1.0), 0.5, 1_000)
+    with pytest.raises(ValueError, match="to_sparsity needs the params"):
+        optimizer.update(jnp.ones(4), optimizer.init(jnp.ones(4)))

@@ -1,0 +1,201 @@
+"""to_sparsity: training ends with the share of zeros that was asked for."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from penalties import L1, L2, MCP, Grouped, GroupLasso, LogSum, kernels, sparsity, to_sparsity
+
+from problems import lenient
+
+STEPS = 200
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(64, 20)).astype(np.float32)
+PARAMS = {
+    "first": {"kernel": RNG.normal(size=(20, 50)).astype(np.float32) / 5, "bias": np.zeros(50, np.float32)},
+    "last": {"kernel": RNG.normal(size=(50, 4)).astype(np.float32) / 7},
+}
+Y = np.tanh(X[:, :4])
+
+
+def loss(params):
+    first, last = params["first"], params["last"]
+    hidden = jnp.tanh(jnp.asarray(X, first["kernel"].dtype) @ first["kernel"] + first["bias"][None])
+    return jnp.mean((hidden @ last["kernel"] - jnp.asarray(Y, hidden.dtype)) ** 2)
+
+
+def trained(optimizer, params=PARAMS, loss=loss, steps=STEPS):
+    def step(carry, _):
+        params, state = carry
+        updates, state = optimizer.update(jax.grad(loss)(params), state, params)
+        with jax.numpy_dtype_promotion("standard"):
+            return (optax.apply_updates(params, updates), state), None
+
+    params = jax.tree.map(jnp.asarray, params)
+    return jax.lax.scan(step, (params, optimizer.init(params)), length=steps)[0]
+
+
+def zeros(params, where=kernels):
+    return sparsity(params, where).zeros
+
+
+RATES = {
+    "adam": lambda: optax.adam(3e-3),
+    "lion": lambda: optax.lion(1e-3),
+    "sgd": lambda: optax.sgd(0.1),
+    "momentum": lambda: optax.sgd(optax.cosine_decay_schedule(0.03, STEPS), 0.9),
+    "adamw": lambda: optax.adamw(optax.cosine_decay_schedule(3e-3, STEPS), weight_decay=1e-2),
+    "muon": lambda: optax.contrib.muon(1e-2),
+    "multi-step adam": lambda: optax.MultiSteps(optax.adam(3e-3), 2),
+}
+FAST = ("adam",)
+
+
+def adam(rate):
+    return lenient(optax.adam(rate))
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in RATES]
+)
+def test_it_ends_at_the_target(name):
+    targets = np.array([0.5, 0.9, 0.99], np.float32)
+
+    def share(target):
+        return zeros(trained(to_sparsity(lenient(RATES[name]()), L1(1.0).on(kernels), target, STEPS))[0])
+
+    found = jax.jit(jax.vmap(share))(targets)
+    assert found.tolist() == [600, 1080, 1188]  # of 1,200
+
+
+def test_the_refit_is_least_squares_on_what_the_path_found():
+    truth = np.zeros(20, np.float32)
+    truth[[1, 6, 7, 15]] = [2.0, -1.5, 1.0, 0.5]
+    y = X @ truth + 0.1 * RNG.normal(size=64).astype(np.float32)
+
+    def smooth(w):
+        return jnp.mean((X @ w - y) ** 2)
+
+    optimizer = to_sparsity(adam(0.05), L1(1.0), 0.8, 600)
+    w, state = jax.jit(lambda: trained(optimizer, np.zeros(20, np.float32) + 0.1, smooth, 600))()
+    support = np.flatnonzero(truth)
+    assert np.flatnonzero(w).tolist() == support.tolist()
+    np.testing.assert_allclose(w[support], np.linalg.lstsq(X[:, support], y)[0], atol=1e-3)
+    assert state.held
+    assert state.penalized.penalty.factor[""] == 0
+
+
+@pytest.mark.parametrize(
+    ("penalty", "share"),
+    [
+        (GroupLasso(1.0).on("first/kernel") + L2(0.1).on("last/kernel"), 35 / 50),
+        pytest.param(Grouped(MCP(1e-3)).on("first/kernel"), 35 / 50, marks=pytest.mark.slow),
+        pytest.param(
+            LogSum(3.0, epsilon=0.1).on("first/kernel") + L2(0.1), 700 / 1000, marks=pytest.mark.slow
+        ),
+        pytest.param(MCP(1e-4).on("first/kernel"), 700 / 1000, marks=pytest.mark.slow),
+        pytest.param(
+            (L1(1.0) + LogSum(1.0, epsilon=1.0)).on("first/kernel"), 700 / 1000, marks=pytest.mark.slow
+        ),
+    ],
+    ids=repr,
+)
+def test_other_kinds_of_zeros(penalty, share):
+    params, state = jax.jit(lambda: trained(to_sparsity(adam(1e-2), penalty, 0.7, 400), steps=400))()
+    kernel = np.asarray(params["first"]["kernel"])
+    found = {
+        35 / 50: (kernel == 0).all(0).mean(),
+        700 / 1000: (kernel == 0).mean(),
+    }
+    assert found[share] == pytest.approx(share)
+    assert state.taken < 0.05  # the penalty made them, not the cut
+
+
+def test_a_tree_of_targets_and_no_layer_dies():
+    def of(target, **options):
+        optimizer = to_sparsity(adam(3e-3), L1(1.0).on(kernels), target, STEPS, **options)
+        params, _ = trained(optimizer)
+        return zeros(params, "first/kernel"), zeros(params, "last/kernel")
+
+    trees, (first, last) = jax.jit(
+        lambda: (of({"first": 0.9, "last": {"kernel": 0.25}}), of(0.995, floor=1.0))
+    )()
+    assert tuple(map(int, trees)) == (900, 50)
+    assert (int(first), int(last)) == (995, 199)  # even shares of the six that are left
+
+
+def test_target_and_steps_change_between_steps_without_a_compile():
+    optimizer = to_sparsity(adam(3e-3), L1(1.0).on(kernels), 0.5, STEPS)
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def epoch(params, state):
+        def step(carry, _):
+            params, state = carry
+            updates, state = optimizer.update(jax.grad(loss)(params), state, params)
+            return (optax.apply_updates(params, updates), state), None
+
+        return jax.lax.scan(step, (params, state), length=50)[0]
+
+    params = jax.tree.map(jnp.asarray, PARAMS)
+    params, state = epoch(params, optimizer.init(params))
+    params, state = epoch(params, optax.tree.set(state, target=jnp.float32(0.8)))
+    assert int(zeros(params)) == 960
+    for target in (0.9, 0.75):  # after the cut
+        params, state = epoch(params, optax.tree.set(state, target=jnp.float32(target)))
+        assert int(zeros(params)) == round(1200 * target)
+    params, state = epoch(params, optax.tree.set(state, steps=jnp.int32(10_000)))
+    assert not state.held
+    assert state.penalized.penalty.factor["first/kernel"] > 0
+
+
+def test_bfloat16_ties_are_broken():
+    params = jax.tree.map(lambda w: jnp.asarray(w, jnp.bfloat16), PARAMS)
+    optimizer = to_sparsity(lenient(optax.sgd(0.3)), L1(1.0).on(kernels), 0.9, STEPS)
+    params, _ = jax.jit(lambda: trained(optimizer, params))()
+    assert abs(int(zeros(params)) - 1080) <= 1
+
+
+@pytest.mark.slow
+def test_within_multi_steps_and_chains():
+    sparse = to_sparsity(adam(3e-3), L1(1.0).on(kernels), 0.9, 140)
+    optimizer = lenient(optax.MultiSteps(optax.chain(optax.clip_by_global_norm(1.0), sparse), 2))
+    params, _ = jax.jit(lambda: trained(optimizer, steps=280))()
+    assert int(zeros(params)) == 1080
+
+
+@pytest.mark.slow
+def test_nnx():
+    model = nnx.Linear(20, 10, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, to_sparsity(adam(1e-2), L1(1.0).on(kernels), 0.9, 140), wrt=nnx.Param)
+
+    @nnx.jit
+    def train(model, optimizer):
+        @nnx.scan(in_axes=nnx.Carry, out_axes=nnx.Carry, length=140)
+        def step(carry):
+            model, optimizer = carry
+            optimizer.update(model, nnx.grad(lambda m: jnp.mean((m(X) - X[:, :10]) ** 2))(model))
+            return carry
+
+        step((model, optimizer))
+
+    train(model, optimizer)
+    assert int(jnp.sum(model.kernel[...] == 0)) == 180
+
+
+@pytest.mark.slow
+def test_a_cut_at_the_last_step():
+    optimizer = to_sparsity(adam(3e-3), L1(1.0).on(kernels), 0.9, 100, cut=1.0)
+    params, state = jax.jit(lambda: trained(optimizer, steps=100))()
+    assert int(zeros(params)) == 1080
+    assert state.held
+
+
+@pytest.mark.slow
+def test_a_target_of_none():
+    params, _ = jax.jit(lambda: trained(to_sparsity(adam(3e-3), L1(1.0).on(kernels), 0.0, STEPS)))()
+    assert int(zeros(params)) == 0
