@@ -34,9 +34,9 @@ class Data(NamedTuple):
 class Found(NamedTuple):
     """What one training came to: accuracy on both splits, and the share of zeros."""
 
-    validation: Array
-    test: Array
-    share: Array
+    validation: Any
+    test: Any
+    share: Any
 
 
 def splits() -> tuple[Data, Data, Data]:
