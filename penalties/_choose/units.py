@@ -57,9 +57,10 @@ def needed(penalty: Penalty, w: Array, average: Array, reach: Array, factor: Arr
     r, and `reach` is how far the optimizer will come for each unit of direction.
     """
     w, average = widen(w), widen(average)
+    reach, factor = (x.astype(w.real.dtype) for x in (reach, factor))
     # Of MCP φ′ is not linear in the strength: taken where it is now.
     slope = slopes(penalty.scaled(factor), w) / factor
-    pull = sizes(penalty, w / like(reach.astype(w.real.dtype), w) - average)
+    pull = sizes(penalty, w / like(reach, w) - average)
     # Before a stride is known what is not zero is out of reach.
     pull = jnp.where(reach > 0, pull, jnp.where(sizes(penalty, w) > 0, jnp.inf, sizes(penalty, average)))
     return jnp.where(slope > 0, ratio(pull, slope), jnp.inf).astype(jnp.float32), slope.astype(jnp.float32)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import nnx
+from flax import nnx, serialization
 
 from penalties import L1, L2, MCP, Grouped, GroupLasso, LogSum, kernels, sparsity, to_sparsity
 
@@ -199,3 +199,32 @@ def test_a_cut_at_the_last_step():
 def test_a_target_of_none():
     params, _ = jax.jit(lambda: trained(to_sparsity(adam(3e-3), L1(1.0).on(kernels), 0.0, STEPS)))()
     assert int(zeros(params)) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["complex64", "float64"])
+def test_other_dtypes(x64, dtype):
+    truth = RNG.normal(size=40) + (1j * RNG.normal(size=40) if dtype == "complex64" else 0)
+    truth = truth.astype(dtype)
+    optimizer = to_sparsity(lenient(optax.sgd(0.1)), L1(1.0), 0.5, STEPS)
+
+    def step(carry, _):
+        w, state = carry
+        updates, state = optimizer.update(w - truth, state, w)
+        return (optax.apply_updates(w, updates), state), None
+
+    w = jnp.ones(40, dtype)
+    w = jax.jit(lambda: jax.lax.scan(step, (w, optimizer.init(w)), length=STEPS)[0][0])()
+    assert w.dtype == dtype
+    kept = np.sort(np.argsort(np.abs(truth))[20:])  # the prox of L1 keeps the largest
+    assert np.flatnonzero(w).tolist() == kept.tolist()
+    np.testing.assert_allclose(w[kept], truth[kept], atol=1e-2)
+
+
+def test_states_are_written_read_and_made_of_shapes():
+    optimizer = to_sparsity(lenient(optax.adam(0.1)), L1(1.0).on(kernels), {"first": 0.5, "last": 0.6}, STEPS)
+    state = optimizer.init(jax.tree.map(jnp.asarray, PARAMS))
+    read = serialization.from_bytes(state, serialization.to_bytes(state))
+    chex.assert_trees_all_equal(read, state)
+    shapes = jax.eval_shape(lambda: PARAMS)
+    chex.assert_trees_all_equal_shapes_and_dtypes(optimizer.init(shapes), state)
