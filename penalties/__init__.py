@@ -13,13 +13,16 @@ from penalties._choose.path import Path, PathPoint
 from penalties._choose.rank_features import FeatureRanking, rank_features
 from penalties._choose.solve import Solution, solve
 from penalties._choose.strengths import strength_max
-from penalties._family.constraints import Box, L1Ball, LInfBall, NonNegative, Simplex
+from penalties._family.adaptive import adaptive
+from penalties._family.constraints import Box, L1Ball, LInfBall, NonNegative, NonNegativeL1, Simplex
 from penalties._family.elementwise import L1, L2, ElasticNet, Huber
 from penalties._family.groups import Grouped, GroupLasso
-from penalties._family.matrices import Nuclear, Orthogonal, SoftOrthogonal, Spectral, SpectralNorm
+from penalties._family.matrices import Nuclear, Rank, Spectral, SpectralNorm
 from penalties._family.matrix_sets import PSD, Orthonormal
-from penalties._family.nonconvex import MCP, LogSum
+from penalties._family.nonconvex import MCP, SCAD, LogSum
+from penalties._family.orthogonal import Orthogonal, SoftOrthogonal
 from penalties._family.patterns import NOfM, Sparse
+from penalties._family.powers import L0, LHalf, LTwoThirds
 from penalties._family.sorted import OSCAR, SLOPE, GroupSLOPE
 from penalties._family.unit_norms import L2Ball, MaxNorm, MinMaxNorm, UnitNorm
 from penalties._family.variation import SquaredDifferences, TotalVariation
@@ -32,7 +35,7 @@ from penalties._penalty.constraint import Constraint
 from penalties._penalty.fields import parameter, static
 from penalties._penalty.rule import Average
 from penalties._penalty.settling import SettlingPenalty, SmoothPenalty
-from penalties._penalty.sizes import SizePenalty
+from penalties._penalty.sizes import PenaltyOfSizes, SizePenalty
 from penalties._penalty.strengths import Strength
 from penalties._shrink.couplings import CoupledAxis, CoupledUnits, Couplings, PinnedAxis, couplings
 from penalties._shrink.factorize import Factorization, Factors, factorize
@@ -53,11 +56,13 @@ except _PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "L0",
     "L1",
     "L2",
     "MCP",
     "OSCAR",
     "PSD",
+    "SCAD",
     "SLOPE",
     "Average",
     "Box",
@@ -77,12 +82,15 @@ __all__ = [
     "Huber",
     "L1Ball",
     "L2Ball",
+    "LHalf",
     "LInfBall",
+    "LTwoThirds",
     "LogSum",
     "MaxNorm",
     "MinMaxNorm",
     "NOfM",
     "NonNegative",
+    "NonNegativeL1",
     "Nuclear",
     "Optimality",
     "Order",
@@ -92,8 +100,10 @@ __all__ = [
     "PathPoint",
     "PenalizedState",
     "Penalty",
+    "PenaltyOfSizes",
     "PenaltyState",
     "PinnedAxis",
+    "Rank",
     "SettlingPenalty",
     "ShrinkReport",
     "Shrunk",
@@ -111,6 +121,7 @@ __all__ = [
     "TotalVariation",
     "UnitNorm",
     "Where",
+    "adaptive",
     "add_penalty",
     "couplings",
     "cross_validate",

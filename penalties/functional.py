@@ -10,7 +10,8 @@ from jax import Array
 
 from penalties._family.elementwise import L1, L2, ElasticNet
 from penalties._family.groups import GroupLasso
-from penalties._family.matrices import Nuclear, Orthogonal, SoftOrthogonal, SpectralNorm
+from penalties._family.matrices import Nuclear, SpectralNorm
+from penalties._family.orthogonal import Orthogonal, SoftOrthogonal
 from penalties._family.projections import (
     project_box,
     project_l1_ball,

@@ -14,11 +14,11 @@ from penalties._penalty.base import Order, Penalty
 from penalties._penalty.fields import nested, remade, static
 from penalties._penalty.rule import Average
 from penalties._penalty.settling import SettlingPenalty
-from penalties._penalty.sizes import SizePenalty
+from penalties._penalty.sizes import PenaltyOfSizes, SizePenalty
 from penalties._penalty.strengths import Strength
 
 
-class GroupPenalty(SettlingPenalty, abc.ABC):
+class GroupPenalty(Penalty, abc.ABC):
     """R(w) = Σ_g |g|·φ(‖w_g‖₂/√|g|): the size of a group is the root mean square of its weights.
 
     For L1 that is λ·√|g|·‖w_g‖₂ and for L2 the ordinary L2; steps, and how far φ is from convex, are as for
@@ -32,13 +32,23 @@ class GroupPenalty(SettlingPenalty, abc.ABC):
 
     @property
     @abc.abstractmethod
-    def of_sizes(self) -> SizePenalty:
+    def of_sizes(self) -> PenaltyOfSizes:
         """φ."""
 
     @property
     def kink(self) -> bool:
         """Whether φ has one."""
         return self.of_sizes.kink
+
+    @property
+    def flat(self) -> bool:
+        """Whether φ is."""
+        return self.of_sizes.flat
+
+    @property
+    def way_out(self) -> str:
+        """What φ says to do where it has no rule for zeros."""
+        return self.of_sizes.way_out
 
     @property
     def groups(self) -> int | tuple[int, ...]:
@@ -59,7 +69,7 @@ class GroupPenalty(SettlingPenalty, abc.ABC):
             axes = tuple(map(operator.index, axes))
         except TypeError:
             raise TypeError(
-                f"{type(self).__name__}.axis is {self.axis!r}: expected an int or a tuple of ints"
+                f"{self.name_in_config}.axis is {self.axis!r}: expected an int or a tuple of ints"
             ) from None
         object.__setattr__(self, "axis", axes if isinstance(self.axis, (tuple, list)) else axes[0])
         super().__post_init__()
@@ -79,8 +89,37 @@ class GroupPenalty(SettlingPenalty, abc.ABC):
         size = mean_root(v, within)
         new = phi.prox_of(size, step)
         # Where the squares overflow, or underflow, what is not moved is still not moved.
-        whole = (new == size) & ((size > 0) | (step * phi.half_width(v) == 0))
+        whole = (new == size) & ((size > 0) | (step == 0) | (step * phi.half_width(v) == 0))
         return v * like(jnp.where(whole, 1, ratio(new, size)), v)
+
+    def _phi(self, w: Array) -> Any:
+        return jax.tree.map(lambda x: self._per_group(x, w, "strength"), self.of_sizes)
+
+    def _within(self, w: Array) -> tuple[int, ...]:
+        """The axes of w that are within a group."""
+        if w.ndim == 0:
+            return ()
+        axes = (self.axis,) if isinstance(self.axis, int) else tuple(self.axis)
+        if any(not -w.ndim <= axis < w.ndim for axis in axes):
+            raise ValueError(
+                f"{self.name_in_config}(axis={self.axis}) on a leaf of shape {w.shape}: expected axes "
+                f"between {-w.ndim} and {w.ndim - 1}; select leaves that have this axis with `.on(...)`"
+            )
+        across = {axis % w.ndim for axis in axes}
+        return tuple(axis for axis in range(w.ndim) if axis not in across)
+
+    def _per_group(self, number: Array, w: Array, name: str) -> Array:
+        if number.ndim and any(number.shape[axis] != 1 for axis in self._within(w)):
+            raise ValueError(
+                f"the {name} of shape {number.shape} varies within the groups of "
+                f"{self.name_in_config}(axis={self.axis}) on a leaf of shape {w.shape}: give one "
+                "number for each group, with length 1 along the axes within it"
+            )
+        return number
+
+
+class SettlingGroupPenalty(GroupPenalty, SettlingPenalty, abc.ABC):
+    """A penalty of groups whose φ has a finite slope at 0, and with it a rule for zeros."""
 
     def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
         within, phi = self._within(w), self._phi(w)
@@ -124,37 +163,12 @@ class GroupPenalty(SettlingPenalty, abc.ABC):
         stride = mean_root(moved - w, within)
         return size * per_gradient * average.weight < stride * (phi.slope_of(size) - pull)
 
-    def _phi(self, w: Array) -> SizePenalty:
-        return jax.tree.map(lambda x: self._per_group(x, w, "strength"), self.of_sizes)
-
-    def _within(self, w: Array) -> tuple[int, ...]:
-        """The axes of w that are within a group."""
-        if w.ndim == 0:
-            return ()
-        axes = (self.axis,) if isinstance(self.axis, int) else tuple(self.axis)
-        if any(not -w.ndim <= axis < w.ndim for axis in axes):
-            raise ValueError(
-                f"{type(self).__name__}(axis={self.axis}) on a leaf of shape {w.shape}: expected axes "
-                f"between {-w.ndim} and {w.ndim - 1}; select leaves that have this axis with `.on(...)`"
-            )
-        across = {axis % w.ndim for axis in axes}
-        return tuple(axis for axis in range(w.ndim) if axis not in across)
-
-    def _per_group(self, number: Array, w: Array, name: str) -> Array:
-        if number.ndim and any(number.shape[axis] != 1 for axis in self._within(w)):
-            raise ValueError(
-                f"the {name} of shape {number.shape} varies within the groups of "
-                f"{type(self).__name__}(axis={self.axis}) on a leaf of shape {w.shape}: give one "
-                "number for each group, with length 1 along the axes within it"
-            )
-        return number
-
 
 _LASSO = L1(0.0)
 
 
 @final
-class GroupLasso(GroupPenalty):
+class GroupLasso(SettlingGroupPenalty):
     """strength · Σ_g √|g| · ‖w_g‖₂: whole groups of weights become exactly zero together.
 
     Args:
@@ -194,12 +208,12 @@ class GroupLasso(GroupPenalty):
         return remade(_LASSO, strength=self.strength)
 
 
-@final
 class Grouped(GroupPenalty):
     """A penalty of single weights on whole groups: Σ_g |g|·φ(‖w_g‖₂/√|g|).
 
     Args:
-        penalty: one of sizes: L1 (which gives `GroupLasso`), ElasticNet, MCP, LogSum, Huber, or your own.
+        penalty: one of sizes: L1 (which gives `GroupLasso`), ElasticNet, MCP, SCAD, LogSum, Huber, or your
+            own. Of one without a rule for zeros (L0, LHalf, LTwoThirds) it has none: train with `proximal`.
         axis: one group per index along this axis (or these axes), as in `GroupLasso`.
 
     >>> import jax.numpy as jnp
@@ -214,11 +228,15 @@ class Grouped(GroupPenalty):
     regression models with grouped predictors, Stat. Comput. 25 (2015).
     """
 
-    penalty: SizePenalty = nested()
+    penalty: PenaltyOfSizes = nested()
     axis: int | tuple[int, ...] = static(-1)
 
+    def __new__(cls, penalty: Penalty | None = None, *rest: Any, **named: Any) -> "Grouped":
+        del rest, named
+        return object.__new__(SettlingGrouped if isinstance(penalty, SizePenalty) else cls)
+
     def __post_init__(self):
-        if not isinstance(self.penalty, SizePenalty):
+        if not isinstance(self.penalty, PenaltyOfSizes):
             raise TypeError(
                 f"Grouped got {self.penalty!r} of type {type(self.penalty).__name__}: expected one penalty "
                 "of sizes, such as L1(0.1) or MCP(0.1); a sum or a selection goes around, as in "
@@ -227,9 +245,15 @@ class Grouped(GroupPenalty):
         super().__post_init__()
 
     @property
-    def of_sizes(self) -> SizePenalty:
+    def of_sizes(self) -> PenaltyOfSizes:
         """The penalty."""
         return self.penalty
 
     def parts(self) -> tuple[Penalty, ...]:
         return tuple(remade(self, penalty=part) for part in self.penalty.parts())
+
+
+class SettlingGrouped(Grouped, SettlingGroupPenalty):
+    """`Grouped` of a penalty that has a rule for zeros."""
+
+    name_in_config = "Grouped"

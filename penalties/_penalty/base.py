@@ -89,6 +89,7 @@ class Penalty(Composable, abc.ABC):
     of_trees: ClassVar[bool] = False  # whether its value is of a whole tree, and not a sum over leaves
     groups: ClassVar[Hashable] = None  # what tells apart groups with a common kink; None for single weights
     monotone: ClassVar[bool] = False  # whether it is of the moduli |w| alone, and does not fall as one grows
+    flat: ClassVar[bool] = False  # whether its gradient is 0 wherever there is one: no loss feels it
     name_in_config: ClassVar[str]
     way_out: ClassVar[str] = (
         "use `penalties.proximal(penalty, step_size)` at the end of a chain, or `add_penalty(penalty)` in "
@@ -288,7 +289,7 @@ class Penalty(Composable, abc.ABC):
             shown(getattr(self, f.name)) if len(fields) == 1 else f"{f.name}={shown(getattr(self, f.name))}"
             for f in fields
         )
-        return f"{type(self).__name__}({text})"
+        return f"{self.name_in_config}({text})"
 
 
 def plain(value: Any) -> Any:

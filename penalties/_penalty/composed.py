@@ -32,6 +32,11 @@ class Around(Penalty):
     def value_at(self, w: Array) -> Array:
         return self.penalty.value_at(w - self.center)
 
+    @property
+    def flat(self) -> bool:
+        """Whether the penalty is."""
+        return self.penalty.flat
+
     def prox_at(self, v: Array, step: Array) -> Array:
         away = v - self.center
         new = self.penalty.prox_at(away, step)
