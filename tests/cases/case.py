@@ -73,7 +73,7 @@ class Case:
     value: Callable[[str, np.ndarray, float], float]  # R of the leaf at a path, given the strength
     # v − prox_{t·R}(v) at a path, given t·strength, where a closed form is known
     dual: Callable[[str, np.ndarray, float], np.ndarray] | None = None
-    degree: int | None = None  # R(a·w) = a^degree · R(w) for a > 0
+    degree: float | None = None  # R(a·w) = a^degree · R(w) for a > 0
     convex: bool = True
     linear: bool = True  # in the strength: R with 2·strength is 2·R
     bounded: bool = False  # R does not grow with weights that are large already

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from penalties import MCP, ElasticNet, Grouped, GroupLasso
+from penalties import MCP, ElasticNet, Grouped, GroupLasso, LHalf
 
 from cases.case import Case
 from cases.elementwise import l2_value
@@ -31,6 +31,11 @@ def group_value(w: np.ndarray, s: float, axis: int | tuple[int, ...] = -1) -> fl
 def group_mcp_value(w: np.ndarray, s: float) -> float:
     norms, root = _groups(w, -1)
     return root**2 * mcp_sizes(norms / root, s).sum()
+
+
+def group_half_value(w: np.ndarray, s: float) -> float:
+    norms, root = _groups(w, -1)
+    return s * root**2 * np.sqrt(norms / root).sum()
 
 
 def group_dual(v: np.ndarray, ts: float, axis: int | tuple[int, ...] = -1) -> np.ndarray:
@@ -63,6 +68,15 @@ CASES = [
         linear=False,
         bounded=True,
         separable=False,
+    ),
+    Case(
+        "Grouped(LHalf)",
+        lambda s: Grouped(LHalf(s)),
+        value=lambda path, w, s: group_half_value(w, s),
+        degree=1 / 2,
+        convex=False,
+        separable=False,
+        slow=True,
     ),
     Case(
         "Grouped(ElasticNet)",
