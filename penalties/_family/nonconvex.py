@@ -52,7 +52,7 @@ class MCP(SizePenalty):
         # With a longer step the objective is concave up to the edge: its minimum is at 0 or beyond.
         jump = jnp.sqrt(step * self.gamma) * self.strength
         # What is not greater may be NaN, and stays it.
-        return jnp.where(r > jnp.where(short, edge, jump), r, jnp.where(short, shrunk, 0 * r + 0 * jump))
+        return jnp.where(r > jnp.where(short, edge, jump), r, jnp.where(short, shrunk, 0 * (r + step + edge)))
 
 
 @final
@@ -142,7 +142,8 @@ class LogSum(SizePenalty):
         # The larger root of (z − r)(ε + z) + t = 0, if there is one.
         half = (r - self.epsilon) / 2
         under = (r + self.epsilon) ** 2 / 4 - t
-        root = half + jnp.sqrt(jnp.maximum(under, 0))
+        real = under > 0
+        root = half + jnp.where(real, jnp.sqrt(jnp.where(real, under, 1)), 0)
         gain = r**2 / 2 - t * jnp.log1p(jnp.maximum(root, 0) / self.epsilon) - (root - r) ** 2 / 2
         # Beyond t/ε zero is no minimum at all. Below, a long step may leave two, of which the lower is taken.
         kept = (r > t / self.epsilon) | ((under >= 0) & (root > 0) & (gain > 0))

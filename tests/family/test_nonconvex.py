@@ -112,8 +112,13 @@ def test_gradients_are_zero_at_zero_and_finite_everywhere(name):
     products = jax.grad(lambda w, s: jnp.sum(jax.grad(SIZES[name][0](s))(w) ** 2), argnums=(0, 1))(w, 0.3)
     assert np.all(np.isfinite(products[0]))
     assert np.isfinite(products[1])
-    by_prox = jax.grad(lambda w, s, t: jnp.sum(SIZES[name][0](s).prox(w, t) ** 2), argnums=(0, 1, 2))
-    for step in (0.0, 0.7):
+
+
+@every_penalty
+def test_derivatives_of_proxes_are_finite_at_step_zero_as_well(name):
+    w = jnp.array([0.0, -0.0, 1e-3, 2.0, -2.0])
+    by_prox = jax.jit(jax.grad(lambda w, s, t: jnp.sum(SIZES[name][0](s).prox(w, t) ** 2), argnums=(0, 1, 2)))
+    for step in (0.0, 0.7, 20.0):
         assert all(np.all(np.isfinite(g)) for g in by_prox(w, 0.3, step))
 
 
