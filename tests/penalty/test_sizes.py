@@ -1,4 +1,4 @@
-"""Penalties of sizes whose slope at zero is infinite: value and prox, of groups and ranks too, and no rule."""
+"""Penalties of sizes whose slope at zero is infinite: value and prox, of groups and ranks, and no rule."""
 
 import copy
 import pickle
