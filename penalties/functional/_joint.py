@@ -1,4 +1,4 @@
-"""Penalties of several weights at a time (groups, neighbours, sorted weights), and their proxes, as pure functions."""
+"""Penalties of groups, of neighbours and of sorted weights, and their proxes, as pure functions."""
 
 from typing import Any, TypeVar
 
