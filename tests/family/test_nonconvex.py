@@ -7,7 +7,7 @@ import pytest
 
 from penalties import L0, MCP, SCAD, LHalf, LogSum, LTwoThirds
 
-from cases.nonconvex import log_sum_value, mcp_sizes, scad_sizes
+from cases.nonconvex import mcp_sizes, scad_sizes
 
 SIZES = {
     "SCAD": (SCAD, scad_sizes),
@@ -163,4 +163,52 @@ def test_proxes_are_those_of_skglm(step, skglm, x64):
     np.testing.assert_allclose(LogSum(s, epsilon=1.5).prox(r, step), log_sum, atol=1e-12)
     np.testing.assert_allclose(SCAD(s)(r), skglm.value_SCAD.py_func(r, s, 3.7), rtol=1e-12)
     np.testing.assert_allclose(MCP(s)(r), skglm.value_MCP.py_func(r, s, 3.0), rtol=1e-12)
-    assert log_sum_value(r, s, 1.5) == pytest.approx(float(LogSum(s, epsilon=1.5)(r)))
+
+
+def costs(name, step, s, theirs, r):
+    """step·φ(z) + ½(z − r)² of our prox and of theirs."""
+    penalty, phi = SIZES[name]
+    proxes = np.asarray(penalty(s).prox(r, step)), np.array([theirs(x) for x in r])
+    return [step * phi(np.abs(z), s) + 0.5 * (z - r) ** 2 for z in proxes]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_where_skglm_differs_ours_is_the_lower_minimum(skglm, x64):
+    r = np.linspace(0, 6, 121)
+    # A step beyond γ.
+    ours, theirs = costs("MCP", 4.0, 0.7, lambda x: skglm.prox_MCP.py_func(x, 4.0, 0.7, 3.0), r)
+    assert np.all(ours <= theirs + 1e-12)
+    assert np.max(theirs - ours) > 0.5
+    # Large weights: their cube root is of a difference of two large numbers.
+    large = np.geomspace(1e3, 1e6, 31)
+    ours, theirs = costs("LTwoThirds", 1.0, 0.7, lambda x: skglm.prox_2_3.py_func(x, 0.7), large)
+    assert np.max(theirs - ours) > 1e-5
+    assert np.all(ours <= theirs + 1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_proxes_of_pyproximal_and_where_ours_is_the_lower_minimum(x64):
+    pyproximal = pytest.importorskip("pyproximal", exc_type=ImportError)
+    s, r = 0.7, np.linspace(-6, 6, 241)
+
+    def theirs(operator, step):
+        return lambda x: operator.prox(np.array([x]), step)[0]
+
+    scad, log = pyproximal.SCAD(s, 3.7), pyproximal.Log(s, 2.0)
+    for step in (0.3, 1.0, 2.6):
+        np.testing.assert_allclose(SCAD(s).prox(r, step), scad.prox(r, step), atol=1e-12)
+        ours = LogSum(s / np.log(3), epsilon=0.5)  # theirs is divided by log(γ + 1), ε is 1/γ
+        np.testing.assert_allclose(ours.prox(r, step), log.prox(r, step), atol=1e-12)
+    np.testing.assert_allclose(SCAD(s)(r), scad(r), rtol=1e-12)
+    # A step beyond a − 1.
+    ours, other = costs("SCAD", 4.0, s, theirs(scad, 4.0), np.abs(r))
+    assert np.all(ours <= other + 1e-12)
+    assert np.max(other - ours) > 0.5
+    # Theirs is the hard threshold at step·strength, which is no prox of ‖w‖₀: that is at √(2·step·strength).
+    l0 = pyproximal.L0(s)
+    ours, other = costs("L0", 1.0, s, theirs(l0, 1.0), np.abs(r))
+    assert np.all(ours <= other)
+    assert np.max(other - ours) > 0.3
+    assert l0(r) == np.count_nonzero(r)  # and not times the strength
