@@ -161,9 +161,8 @@ def _root(power: int, k: Array, y: Array) -> Array:
 
 def _cube_root(r: Array) -> Array:
     """r^⅓ of r > 0, and one step of Newton's; `jnp.cbrt` is one number at a time on CPUs."""
-    r = jnp.minimum(r, jnp.finfo(r.dtype).max)
     root = jnp.exp(jnp.log(r) / 3)
-    return root - (root - r / root / root) / 3
+    return jnp.where(root < jnp.inf, root - (root - r / root / root) / 3, root)
 
 
 def _where_kept(kept: Array, r: Array, t: Array) -> tuple[Array, Array]:
