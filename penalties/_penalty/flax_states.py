@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from penalties._penalty.fields import Kind, names, remade
+from penalties._penalty.partitions import Partition
 from penalties._tree.selection import Selector
 
 _READ = (Kind.STRENGTH, Kind.PARAMETER, Kind.NESTED)
@@ -72,7 +73,7 @@ def _shape_of(state: dict[str, Any], penalty: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """A static field in plain values."""
-    if not isinstance(value, Selector):
+    if not isinstance(value, (Selector, Partition)):
         return value
     try:
         return value.to_config()
