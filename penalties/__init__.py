@@ -18,6 +18,7 @@ from penalties._family.elementwise import L1, L2, ElasticNet, Huber
 from penalties._family.groups import Grouped, GroupLasso
 from penalties._family.matrices import Nuclear, Orthogonal, SoftOrthogonal, Spectral, SpectralNorm
 from penalties._family.matrix_sets import PSD, Orthonormal
+from penalties._family.mixed_norms import ExclusiveLasso, GroupLInf
 from penalties._family.nonconvex import MCP, LogSum
 from penalties._family.patterns import NOfM, Sparse
 from penalties._family.sorted import OSCAR, SLOPE, GroupSLOPE
@@ -30,6 +31,7 @@ from penalties._penalty.base import Order, Penalty
 from penalties._penalty.config import from_config
 from penalties._penalty.constraint import Constraint
 from penalties._penalty.fields import parameter, static
+from penalties._penalty.partitions import Partition, blocks, labels, leaves, units
 from penalties._penalty.rule import Average
 from penalties._penalty.settling import SettlingPenalty, SmoothPenalty
 from penalties._penalty.sizes import SizePenalty
@@ -68,9 +70,11 @@ __all__ = [
     "CrossValidation",
     "Description",
     "ElasticNet",
+    "ExclusiveLasso",
     "Factorization",
     "Factors",
     "FeatureRanking",
+    "GroupLInf",
     "GroupLasso",
     "GroupSLOPE",
     "Grouped",
@@ -88,6 +92,7 @@ __all__ = [
     "Order",
     "Orthogonal",
     "Orthonormal",
+    "Partition",
     "Path",
     "PathPoint",
     "PenalizedState",
@@ -112,6 +117,7 @@ __all__ = [
     "UnitNorm",
     "Where",
     "add_penalty",
+    "blocks",
     "couplings",
     "cross_validate",
     "describe",
@@ -127,6 +133,8 @@ __all__ = [
     "kernels",
     "l1",
     "l2",
+    "labels",
+    "leaves",
     "optimality",
     "parameter",
     "penalized",
@@ -139,4 +147,5 @@ __all__ = [
     "strength_grid",
     "strength_max",
     "to_bcoo",
+    "units",
 ]

@@ -171,8 +171,8 @@ class GroupLasso(GroupPenalty):
 
     strength: Strength
     axis: int | tuple[int, ...] | None = static(-1)
-    groups: Any = static(None, kw_only=True)
-    weights: Any = group_weights("sqrt")
+    groups: Any = static(default=None, kw_only=True)
+    weights: Any = group_weights(default="sqrt")
 
     @property
     def of_sizes(self) -> SizePenalty:
@@ -202,8 +202,8 @@ class Grouped(GroupPenalty):
 
     penalty: SizePenalty = nested()
     axis: int | tuple[int, ...] | None = static(-1)
-    groups: Any = static(None, kw_only=True)
-    weights: Any = group_weights("sqrt")
+    groups: Any = static(default=None, kw_only=True)
+    weights: Any = group_weights(default="sqrt")
 
     def __post_init__(self):
         if not isinstance(self.penalty, SizePenalty):

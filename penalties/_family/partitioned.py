@@ -39,8 +39,8 @@ class PartitionedPenalty(Penalty, abc.ABC):
             groups = Units(checked_axes(self))
         if not isinstance(groups, Partition):
             raise TypeError(
-                f"{name}.groups is {groups!r} of type {type(groups).__name__}: expected units(axis), leaves(), "
-                "blocks(shape) or labels(tree)"
+                f"{name}.groups is {groups!r} of type {type(groups).__name__}: expected units(axis), "
+                "leaves(), blocks(shape) or labels(tree)"
             )
         if self.axis not in (-1, None) and groups != Units(checked_axes(self)):
             raise ValueError(f"{name} got axis={self.axis!r} and groups={groups!r}: expected one of them")
@@ -59,9 +59,9 @@ class PartitionedPenalty(Penalty, abc.ABC):
             return split.root_of_members(dtype) if self.weights == "sqrt" else split.members(dtype)
         if self.weights.ndim and self.weights.shape != split.grid:
             raise ValueError(
-                f"{type(self).__name__}.weights of shape {self.weights.shape} on a leaf of shape {split.shape}, in "
-                f"which the groups are of shape {split.grid}: expected one number, or an array of this shape; "
-                "for several leaves give a tree"
+                f"{type(self).__name__}.weights of shape {self.weights.shape} on a leaf of shape "
+                f"{split.shape}: expected one number, or an array of shape {split.grid} with one for each "
+                "group; for several leaves give a tree"
             )
         return split.kept(self.weights) if self.weights.ndim else self.weights
 
@@ -98,7 +98,8 @@ def _checked_weights(weights: Any, name: str) -> Any:
         return weights
     if weights is None or isinstance(weights, str):
         raise TypeError(
-            f"{name} is {weights!r}: expected one of {WORDS}, a number > 0, or an array with one for each group"
+            f"{name} is {weights!r}: expected one of {WORDS}, a number > 0, or an array with one for each "
+            "group"
         )
     if isinstance(weights, (list, tuple)) and weights and all(np.ndim(x) == 0 for x in weights):
         return jnp.asarray(weights, float)

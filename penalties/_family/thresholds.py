@@ -8,8 +8,8 @@ from jax import Array, lax
 from penalties._numerics import ratio
 from penalties._penalty.split import Split
 
-# Newton's steps from the left double the digits; up to twenty are needed where thresholds differ by decades.
-_MOST = 60
+# Newton's steps from the left double the digits; ten are enough where thresholds differ by 16 decades.
+_MOST = 30
 
 
 def shrinkage(sizes: Array, by: Array, split: Split) -> Array:
@@ -51,3 +51,41 @@ def shrinkage(sizes: Array, by: Array, split: Split) -> Array:
     height, slope = risen(n, sizes, by)
     n = jnp.where(zero, 0, n - ratio(height, lax.stop_gradient(slope)))
     return jnp.where(by == 0, jnp.ones_like(by), ratio(n, n + by))
+
+
+def ceiling(sizes: Array, by: Array, split: Split) -> Array:
+    """The level c ≥ 0 above which a group has by in all, Σ max(sizes − c, 0) = by; 0 if it has less."""
+    largest = lax.stop_gradient(split.max(sizes))
+    below = sizes - largest  # where the digits are: what is above the level is within [−by, 0]
+
+    def level(support: Array, below: Array, by: Array) -> Array:
+        above = split.sum(jnp.where(support, below, jnp.zeros_like(below))) - by
+        return ratio(above, split.sum(support.astype(below.dtype)))
+
+    x, t = lax.stop_gradient((below, by))
+    support = _shrunk(x > -t, lambda support: x > level(support, x, t))
+    return jnp.maximum(largest + (level(support, below, by) + 0 * by), 0)
+
+
+def common_norm(sizes: Array, by: Array, split: Split) -> Array:
+    """The root s of s = Σ max(sizes − by·s, 0): the L1 norm that remains where it is the threshold itself."""
+
+    def remains(support: Array, sizes: Array, by: Array) -> Array:
+        total = split.sum(jnp.where(support, sizes, jnp.zeros_like(sizes)))
+        return total / (1 + split.sum(jnp.where(support, by, jnp.zeros_like(sizes))))
+
+    x, t = lax.stop_gradient((sizes, by))
+    support = _shrunk(x > 0, lambda support: x > t * remains(support, x, t))
+    return remains(support, sizes, by)
+
+
+def _shrunk(support: Array, stays: Callable[[Array], Array]) -> Array:
+    """What is left of the support when nothing falls out of it any more."""
+
+    def fewer(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        support, count, _ = state
+        support = support & stays(support)
+        return support, jnp.sum(support), count
+
+    first = fewer((support, jnp.sum(support), jnp.sum(support)))
+    return lax.while_loop(lambda s: s[1] < s[2], fewer, first)[0]

@@ -127,12 +127,14 @@ class Labels(Partition):
         self._of_leaves = {path: np.asarray(labels) for path, labels in of_leaves.items()}
         digest = hashlib.sha256()
         for path, array in self._of_leaves.items():
-            digest.update(repr((path, array.shape)).encode() + np.ascontiguousarray(array, np.int64).tobytes())
+            digest.update(
+                repr((path, array.shape)).encode() + np.ascontiguousarray(array, np.int64).tobytes()
+            )
         self._digest = digest.digest()
 
     def split(self, w: Array, owner: str) -> Split:
         if not self._is_one:
-            raise ValueError(f"{owner} has labels by leaf path, and got one array, which has none: pass a tree")
+            raise ValueError(f"{owner} has labels by leaf path, and got an array without one: pass a tree")
         array = self._of_leaves[""]
         try:
             fits = np.broadcast_shapes(array.shape, w.shape) == w.shape
@@ -200,7 +202,7 @@ def leaves() -> Partition:
     return Leaves()
 
 
-def blocks(shape: int | None | Sequence[int | None]) -> Partition:
+def blocks(shape: int | Sequence[int | None] | None) -> Partition:
     """Tiles of this shape of the last axes; along all axes before them one group per index.
 
     Args:
@@ -239,8 +241,8 @@ def labels(tree: Any) -> Partition:
     the order of sorted labels is its entry in `weights=`.
 
     Raises:
-        TypeError: an array is not of ints, or is traced. In use, ValueError: a shape does not broadcast to its
-            leaf, or there are none for a leaf.
+        TypeError: an array is not of ints, or is traced. In use, ValueError: a shape does not broadcast to
+            its leaf, or there are none for a leaf.
 
     >>> import jax.numpy as jnp
     >>> from penalties import GroupLasso, labels
@@ -248,8 +250,7 @@ def labels(tree: Any) -> Partition:
     >>> penalty.prox(jnp.array([3.0, 4.0, 0.5])).round(2).tolist()
     [2.4000000953674316, 3.200000047683716, 0.0]
     """
-    if isinstance(tree, (list, tuple)) and tree and all(map(_is_int, tree)):
-        tree = np.asarray(tree)
+    tree = jax.tree.map(lambda x: np.asarray(x) if _is_list(x) else x, tree, is_leaf=_is_list)
     found = leaves_with_paths(tree)
     if not found:
         raise TypeError(f"labels got the empty tree {tree!r}: expected an array of ints for each leaf")
@@ -274,10 +275,17 @@ def _length(length: Any, shape: Any) -> int | None:
     if length is None or (_is_int(length) and length == -1):
         return None
     if not _is_int(length):
-        raise TypeError(f"blocks.shape is {shape!r}: expected an int, or a tuple of ints and None, such as (4, 4)")
+        raise TypeError(
+            f"blocks.shape is {shape!r}: expected an int, or a tuple of ints and None, such as (4, 4)"
+        )
     if length < 1:
         raise ValueError(f"blocks.shape is {shape!r}: expected lengths ≥ 1, or None for a whole axis")
     return operator.index(length)
+
+
+def _is_list(x: Any) -> bool:
+    """Whether x is an array written as a list."""
+    return isinstance(x, (list, tuple)) and bool(x) and all(map(_is_int, jax.tree.leaves(x)))
 
 
 def _is_int(x: Any) -> bool:
@@ -287,7 +295,9 @@ def _is_int(x: Any) -> bool:
 def _ints(array: Any, path: str) -> np.ndarray:
     where = f" at {path!r}" if path else ""
     if isinstance(array, Tracer):
-        _refuse(f"labels{where} are traced: they are part of what is compiled; make them outside jit, with NumPy")
+        _refuse(
+            f"labels{where} are traced: they are part of what is compiled; make them outside jit, with NumPy"
+        )
     if not isinstance(array, (np.ndarray, jax.Array, np.integer, int)) or isinstance(array, bool):
         _refuse(f"labels{where} are {array!r} of type {type(array).__name__}: expected an array of ints")
     found = np.asarray(array)
@@ -298,5 +308,3 @@ def _ints(array: Any, path: str) -> np.ndarray:
 
 def _refuse(what: str) -> NoReturn:
     raise TypeError(what)
-
-
