@@ -62,14 +62,16 @@ def before_last(w: np.ndarray) -> tuple[int, ...]:
     return tuple(range(w.ndim - 1))
 
 
-LABELS = {path: np.arange(np.prod(shape)).reshape(shape) % 3 for path, shape in SHAPES.items()}
+LABELS = {path: np.arange(shape[-1]) % 2 for path, shape in SHAPES.items()}
 
 
 def labelled(w: np.ndarray, path: str) -> list[np.ndarray]:
-    return [w[LABELS[path] == label] for label in np.unique(LABELS[path])]
+    return [w[..., LABELS[path] == label] for label in np.unique(LABELS[path])]
 
 
 def labelled_mcp_value(path: str, w: np.ndarray, s: float) -> float:
+    if not on_kernels(path):
+        return 0.0
     return sum(mcp_sizes(np.sqrt((g**2).mean()), s) * g.size for g in labelled(w, path))
 
 
@@ -126,8 +128,10 @@ CASES = [
     ),
     Case(
         "Grouped(MCP)_of_labels",
-        lambda s: Grouped(MCP(s), groups=labels(tree(LABELS))),
+        lambda s: Grouped(MCP(s), groups=labels(tree(LABELS))).on(kernels),
         value=labelled_mcp_value,
+        selects=on_kernels,
+        has_kink=on_kernels,
         convex=False,
         linear=False,
         bounded=True,
@@ -142,6 +146,7 @@ CASES = [
         GroupLInf,
         value=lambda path, w, s: maximum_value(w, s),
         degree=1,
+        bounded=True,  # by the largest of a group
         separable=False,
         slow=True,
     ),
@@ -158,6 +163,7 @@ CASES = [
         ExclusiveLasso,
         value=lambda path, w, s: exclusive_value(w, s),
         degree=2,
+        separable=False,
         kink_stays=False,
         slow=True,
     ),
