@@ -15,6 +15,7 @@ from penalties._choose.solve import Solution, solve
 from penalties._choose.strengths import strength_max
 from penalties._family.constraints import Box, L1Ball, LInfBall, NonNegative, Simplex
 from penalties._family.elementwise import L1, L2, ElasticNet, Huber
+from penalties._family.group_shapes import blocks, labels, leaves, units
 from penalties._family.groups import Grouped, GroupLasso
 from penalties._family.matrices import Nuclear, Orthogonal, SoftOrthogonal, Spectral, SpectralNorm
 from penalties._family.matrix_sets import PSD, Orthonormal
@@ -31,7 +32,7 @@ from penalties._penalty.base import Order, Penalty
 from penalties._penalty.config import from_config
 from penalties._penalty.constraint import Constraint
 from penalties._penalty.fields import parameter, static
-from penalties._penalty.partitions import Partition, blocks, labels, leaves, units
+from penalties._penalty.partitions import Partition
 from penalties._penalty.rule import Average
 from penalties._penalty.settling import SettlingPenalty, SmoothPenalty
 from penalties._penalty.sizes import SizePenalty

@@ -9,7 +9,14 @@ from typing import Any, TypeVar
 from jax import Array
 
 from penalties._family.elementwise import L1, L2, ElasticNet
-from penalties._family.groups import GroupLasso
+from penalties._family.group_functions import (
+    exclusive_lasso,
+    group_l_inf,
+    group_lasso,
+    prox_exclusive_lasso,
+    prox_group_l_inf,
+    prox_group_lasso,
+)
 from penalties._family.matrices import Nuclear, Orthogonal, SoftOrthogonal, SpectralNorm
 from penalties._family.projections import (
     project_box,
@@ -34,6 +41,8 @@ T = TypeVar("T")
 
 __all__ = [
     "elastic_net",
+    "exclusive_lasso",
+    "group_l_inf",
     "group_lasso",
     "group_slope",
     "l1",
@@ -55,6 +64,8 @@ __all__ = [
     "project_sparse",
     "project_unit_norm",
     "prox_elastic_net",
+    "prox_exclusive_lasso",
+    "prox_group_l_inf",
     "prox_group_lasso",
     "prox_group_slope",
     "prox_l1",
@@ -104,17 +115,6 @@ def elastic_net(params: Any, *, l1: Strength, l2: Strength) -> Array:
     4.0
     """
     return ElasticNet(l1, l2)(params)
-
-
-def group_lasso(params: Any, strength: Strength, *, axis: int | tuple[int, ...] = -1) -> Array:
-    """strength · Σ_g √|g|·‖w_g‖₂, one group per index along `axis`: a scalar, float32 or float64.
-
-    >>> import jax.numpy as jnp
-    >>> from penalties import group_lasso
-    >>> round(float(group_lasso(jnp.array([[3.0, 0.5], [4.0, 0.0]]), 1.0)), 4)  # √2 · (5 + 0.5)
-    7.7782
-    """
-    return GroupLasso(strength, axis)(params)
 
 
 def nuclear(params: Any, strength: Strength, *, axis: int | tuple[int, ...] = -1) -> Array:
@@ -249,23 +249,6 @@ def prox_elastic_net(params: T, *, l1: Strength, l2: Strength, step: Any = 1.0) 
     [0.5, 0.0]
     """
     return ElasticNet(l1, l2).prox(params, step)
-
-
-def prox_group_lasso(
-    params: T, strength: Strength, *, axis: int | tuple[int, ...] = -1, step: Any = 1.0
-) -> T:
-    """w_g · max(1 − step·strength·√|g| / ‖w_g‖₂, 0) for each group, a tree like params.
-
-    >>> import jax.numpy as jnp
-    >>> from penalties.functional import prox_group_lasso
-    >>> w = jnp.array([[3.0, 0.5], [4.0, 0.0], [0.0, 0.0], [0.0, 0.5]])
-    >>> print(prox_group_lasso(w, 1.0, step=0.5))
-    [[2.4 0. ]
-     [3.2 0. ]
-     [0.  0. ]
-     [0.  0. ]]
-    """
-    return GroupLasso(strength, axis).prox(params, step)
 
 
 def prox_total_variation(params: T, strength: Strength, *, axis: int = -1, step: Any = 1.0) -> T:

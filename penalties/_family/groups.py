@@ -13,6 +13,7 @@ from penalties._family.thresholds import shrinkage
 from penalties._numerics import like, ratio, safe_root, squared
 from penalties._penalty.base import Order, Penalty
 from penalties._penalty.fields import group_weights, is_word, nested, remade, static
+from penalties._penalty.partitions import Partition
 from penalties._penalty.rule import Average
 from penalties._penalty.settling import SettlingPenalty
 from penalties._penalty.sizes import SizePenalty
@@ -139,15 +140,21 @@ _LASSO = L1(0.0)
 
 @final
 class GroupLasso(GroupPenalty):
-    """strength · Σ_g √|g| · ‖w_g‖₂: whole groups of weights become exactly zero together.
+    """strength · Σ_g ω_g·‖w_g‖₂, ω = √|g|: whole groups of weights become exactly zero together.
 
     Args:
         strength: λ ≥ 0; a number, or an array that has one entry for each group.
         axis: one group per index along this axis (or these axes); all other axes are within the
             group. The default, -1, makes each output unit of a kernel a group. Of a kernel stacked
             by `nn.scan`, of shape (layers, in, out), give (0, -1).
+        groups: other shapes of groups, in place of an axis: `leaves()`, `blocks(shape)`, `labels(tree)`, or
+            `units(axis)`, which is the axis.
+        weights: ω > 0: "sqrt" for √|g|, under which groups of all sizes become zero as easily; "size" for
+            |g|; a number; or an array with one for each group, of shape (out,) with axis=-1, of the shape
+            of the grid of blocks, in the order of sorted labels; or a tree of these.
 
-    A leaf without axes is one group. The gradient at a zero group is 0.
+    A leaf without axes is one group. The gradient at a zero group is 0. Steps of the prox may differ within
+    groups, whose norm is the root of a scalar equation then.
 
     On one layer of a ReLU network alone it has no minimum: the group shrinks, the next layer grows by as
     much, and the network stays the same. Give the next layer an L2:
@@ -165,13 +172,16 @@ class GroupLasso(GroupPenalty):
      [0.  0. ]
      [0.  0. ]]
 
+    Raises:
+        ValueError: a leaf has no such groups; a strength varies within them, or weights are not as many.
+
     Source: Yuan and Lin, Model selection and estimation in regression with grouped variables, JRSS
     B 68 (2006); the prox is block soft thresholding, Parikh and Boyd (2014), section 6.5.4.
     """
 
     strength: Strength
     axis: int | tuple[int, ...] | None = static(-1)
-    groups: Any = static(default=None, kw_only=True)
+    groups: Partition | None = static(default=None, kw_only=True)
     weights: Any = group_weights(default="sqrt")
 
     @property
@@ -182,11 +192,13 @@ class GroupLasso(GroupPenalty):
 
 @final
 class Grouped(GroupPenalty):
-    """A penalty of single weights on whole groups: Σ_g |g|·φ(‖w_g‖₂/√|g|).
+    """A penalty of single weights on whole groups: Σ_g ω_g²·φ(‖w_g‖₂/ω_g), ω = √|g|.
 
     Args:
         penalty: one of sizes: L1 (which gives `GroupLasso`), ElasticNet, MCP, LogSum, Huber, or your own.
         axis: one group per index along this axis (or these axes), as in `GroupLasso`.
+        groups: other shapes of groups, in place of an axis, as in `GroupLasso`.
+        weights: ω > 0, as in `GroupLasso`; with 1 it is φ(‖w_g‖₂), of an L2 it changes nothing.
 
     >>> import jax.numpy as jnp
     >>> from penalties import MCP, Grouped
@@ -202,7 +214,7 @@ class Grouped(GroupPenalty):
 
     penalty: SizePenalty = nested()
     axis: int | tuple[int, ...] | None = static(-1)
-    groups: Any = static(default=None, kw_only=True)
+    groups: Partition | None = static(default=None, kw_only=True)
     weights: Any = group_weights(default="sqrt")
 
     def __post_init__(self):

@@ -10,6 +10,7 @@ from penalties._family.thresholds import ceiling, common_norm
 from penalties._numerics import like, modulus, ratio, scaled_square
 from penalties._penalty.base import Order, Penalty
 from penalties._penalty.fields import group_weights, static
+from penalties._penalty.partitions import Partition
 from penalties._penalty.rule import Average
 from penalties._penalty.settling import SettlingPenalty
 from penalties._penalty.sizes import soft_threshold
@@ -51,7 +52,7 @@ class GroupLInf(PartitionedPenalty):
 
     strength: Strength
     axis: int | tuple[int, ...] | None = static(-1)
-    groups: Any = static(default=None, kw_only=True)
+    groups: Partition | None = static(default=None, kw_only=True)
     weights: Any = group_weights(default="size")
 
     order = Order.GROUPWISE
@@ -111,7 +112,7 @@ class ExclusiveLasso(PartitionedPenalty, SettlingPenalty):
 
     strength: Strength
     axis: int | tuple[int, ...] | None = static(-1)
-    groups: Any = static(default=None, kw_only=True)
+    groups: Partition | None = static(default=None, kw_only=True)
     weights: Any = group_weights(default=1.0)
 
     order = Order.GROUPWISE

@@ -75,7 +75,8 @@ def common_norm(sizes: Array, by: Array, split: Split) -> Array:
         return total / (1 + split.sum(jnp.where(support, by, jnp.zeros_like(sizes))))
 
     x, t = lax.stop_gradient((sizes, by))
-    support = _shrunk(x > 0, lambda support: x > t * remains(support, x, t))
+    # ≤ and not >: NaN stays in the support, and its group becomes NaN.
+    support = _shrunk(~(x <= 0), lambda support: ~(x <= t * remains(support, x, t)))
     return remains(support, sizes, by)
 
 

@@ -65,15 +65,7 @@ class Order(enum.IntEnum):
 
 @dataclass_transform(
     frozen_default=True,
-    field_specifiers=(
-        static,
-        parameter,
-        nested,
-        sequence,
-        weights_like,
-        group_weights,
-        dataclasses.field,
-    ),
+    field_specifiers=(static, parameter, nested, sequence, weights_like, group_weights, dataclasses.field),
 )
 class Penalty(Composable, abc.ABC):
     """A penalty R: calling it on params is R(params); `.prox(params, step)` is its prox.
