@@ -6,6 +6,7 @@ import pickle
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from penalties import (
@@ -40,7 +41,12 @@ SHAPES = {
     "labels": (labels(NAMES), NAMES),
     "labels of rows": (labels([[5], [5], [-1], [0]]), np.array([5, 5, -1, 0])[I]),
 }
-every_shape = pytest.mark.parametrize(("groups", "group_of"), SHAPES.values(), ids=SHAPES)
+# Those that differ most run in every test run, the others with the slow tests.
+FAST = ("tiles", "labels")
+every_shape = pytest.mark.parametrize(
+    ("groups", "group_of"),
+    [pytest.param(*SHAPES[n], marks=[] if n in FAST else pytest.mark.slow, id=n) for n in SHAPES],
+)
 
 
 def split(group_of):
@@ -145,7 +151,7 @@ def test_weights_are_a_word_or_numbers_above_zero():
     for wrong in ("root", None):
         with pytest.raises(TypeError, match=r"weights is .*expected one of \('sqrt', 'size'\), a number > 0"):
             GroupLasso(0.1, weights=wrong)
-    with pytest.raises(ValueError, match="GroupLasso.weights is 0.0: expected a finite number > 0"):
+    with pytest.raises(ValueError, match=r"GroupLasso.weights is 0.0: expected a finite number > 0"):
         GroupLasso(0.1, weights=0.0)
     assert 2 * GroupLasso(0.1, weights=[1.0, 2.0]) == GroupLasso(0.2, weights=[1.0, 2.0])
     tree = {"a": jnp.ones((2, 3)), "b": jnp.ones((2, 1))}
@@ -209,7 +215,7 @@ def test_labels_are_ints_that_fit():
     ):
         with pytest.raises(TypeError, match=said):
             labels(wrong)
-    with pytest.raises(TypeError, match="labels are traced.*make them outside jit"):
+    with pytest.raises(TypeError, match=r"labels are traced.*make them outside jit"):
         jax.jit(lambda names: GroupLasso(0.1, groups=labels(names))(W))(NAMES)
     with pytest.raises(ValueError, match=r"leaf of shape \(2, 6\): expected labels of this shape.*\(4, 6\)"):
         GroupLasso(0.1, groups=labels(NAMES))(W[:2])
@@ -226,10 +232,10 @@ def test_blocks_have_to_divide():
     with pytest.raises(ValueError, match=r"shape \(6,\): expected a leaf with 2 axes or more"):
         GroupLasso(0.1, groups=blocks((2, 2)))(W[0])
     for wrong in ((0,), (-2, 1), ()):
-        with pytest.raises(ValueError, match=r"blocks.shape is .*expected length"):
+        with pytest.raises(ValueError, match=r"blocks.shape is .*expected .*length"):
             blocks(wrong)
     for wrong in ("a", (1.0,), (True,)):
-        with pytest.raises(TypeError, match="blocks.shape is .*expected an int, or a tuple"):
+        with pytest.raises(TypeError, match=r"blocks.shape is .*expected an int, or a tuple"):
             blocks(wrong)
     assert blocks((-1, 2)) == blocks((None, 2)) != blocks((2, None))
 
@@ -264,7 +270,7 @@ def test_nan_stays_in_its_group(groups, group_of):
 
 def test_sums_of_the_same_groups_have_a_prox_and_those_of_others_have_none():
     w = jnp.asarray(W)
-    for groups, _ in SHAPES.values():
+    for groups, _ in (SHAPES["tiles"], SHAPES["labels"]):
         twice = GroupLasso(0.1, groups=groups) + GroupLasso(0.2, groups=groups)
         np.testing.assert_allclose(twice.prox(w), GroupLasso(0.3, groups=groups).prox(w), atol=1e-6)
     assert (GroupLasso(0.1, groups=units(0)) + MaxNorm(1.0, axis=0)).prox(w).shape == w.shape
@@ -284,12 +290,10 @@ def test_sparse_blocks():
     w = jnp.asarray(W, jnp.float32)
     z = (L1(0.2) + GroupLasso(0.3, groups=blocks((2, 3)))).prox(w)
     np.testing.assert_allclose(z, GroupLasso(0.3, groups=blocks((2, 3))).prox(L1(0.2).prox(w)), rtol=1e-6)
-    dead = GroupLasso(0.6, groups=blocks((2, 3))).prox(w)
+    dead = GroupLasso(0.9, groups=blocks((2, 3))).prox(w)
     assert int(sparsity(dead).zeros) % 6 == 0 < int(sparsity(dead).zeros)
 
 
 def test_a_penalty_with_kinks_elsewhere_says_how_to_train_with_it():
-    import optax
-
-    with pytest.raises(TypeError, match="GroupLInf has no `subgradient_at`.*penalties.proximal"):
+    with pytest.raises(TypeError, match=r"GroupLInf has no `subgradient_at`.*penalties.proximal"):
         penalized(optax.adam(1e-3), GroupLInf(0.1))
