@@ -9,7 +9,7 @@ import numpy as np
 from jax.core import Tracer
 
 from penalties._penalty.axes import as_axes
-from penalties._penalty.partitions import Blocks, Labels, Leaves, Partition, Units
+from penalties._penalty.partitions import Blocks, Labels, Partition, Units
 from penalties._tree.paths import leaves_with_paths
 
 
@@ -32,7 +32,7 @@ def units(axis: int | tuple[int, ...]) -> Partition:
 
 
 def leaves() -> Partition:
-    """Each leaf is one group: whole layers become zero.
+    """Each leaf is one group: whole layers become zero. It is what `axis=()` gives.
 
     >>> import jax.numpy as jnp
     >>> from penalties import GroupLasso, leaves
@@ -40,7 +40,7 @@ def leaves() -> Partition:
     >>> float(penalty({"a": jnp.array([[3.0, 4.0], [0.0, 0.0]]), "b": jnp.zeros(3)}))  # 0.5 · √4 · 5
     5.0
     """
-    return Leaves()
+    return Units(())
 
 
 def blocks(shape: int | Sequence[int | None] | None) -> Partition:

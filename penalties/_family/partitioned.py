@@ -5,6 +5,7 @@ from collections.abc import Hashable
 from dataclasses import Field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -101,6 +102,10 @@ def _checked_weights(weights: Any, name: str) -> Any:
             f"{name} is {weights!r}: expected one of {WORDS}, a number > 0, or an array with one for each "
             "group"
         )
-    if isinstance(weights, (list, tuple)) and weights and all(np.ndim(x) == 0 for x in weights):
+    if (
+        isinstance(weights, (list, tuple))
+        and weights
+        and all(np.ndim(x) == 0 for x in jax.tree.leaves(weights))
+    ):
         return jnp.asarray(weights, float)
     return weights

@@ -42,7 +42,7 @@ class Partition(abc.ABC):
 @final
 @dataclass(frozen=True)
 class Units(Partition):
-    """What `units` makes."""
+    """What `units` makes, and `leaves`, which are along no axis."""
 
     axis: int | tuple[int, ...]
 
@@ -62,23 +62,7 @@ class Units(Partition):
         return {"partition": "units", "axis": list(self.axis) if isinstance(self.axis, tuple) else self.axis}
 
     def __repr__(self) -> str:
-        return f"units({self.axis})"
-
-
-@final
-@dataclass(frozen=True)
-class Leaves(Partition):
-    """What `leaves` makes."""
-
-    def split(self, w: Array, owner: str) -> Split:
-        del owner
-        return AlongAxes([[(length, True)] for length in w.shape])
-
-    def to_config(self) -> dict[str, Any]:
-        return {"partition": "leaves"}
-
-    def __repr__(self) -> str:
-        return "leaves()"
+        return "leaves()" if self.axis == () else f"units({self.axis})"
 
 
 @final
@@ -97,7 +81,7 @@ class Blocks(Partition):
             )
         pieces: list[list[tuple[Any, bool]]] = [[(length, False)] for length in w.shape[:leading]]
         for length, block in zip(w.shape[leading:], self.shape, strict=True):
-            if block is None or block == length:
+            if block is None:
                 pieces.append([(length, True)])
             elif length % block == 0:
                 pieces.append([(length // block, False), (block, True)])
@@ -174,10 +158,8 @@ def partition_from_config(config: Mapping[str, Any]) -> Partition:
     match config["partition"]:
         case "units":
             return Units(as_axes(config["axis"], "axis"))
-        case "leaves":
-            return Leaves()
         case "blocks":
             return Blocks(tuple(config["shape"]))
         case "labels":
             return Labels({path: np.asarray(array, int) for path, array in config["of_leaves"].items()})
-    raise ValueError(f"no groups are described by {config!r}: expected units, leaves, blocks or labels")
+    raise ValueError(f"no groups are described by {config!r}: expected units, blocks or labels")
