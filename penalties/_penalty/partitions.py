@@ -23,6 +23,10 @@ class Partition(abc.ABC):
 
     `units(axis)`, `leaves()`, `blocks(shape)` and `labels(tree)` make one. Each weight is in one group, and
     a group in one leaf. It is hashable, and part of what is compiled.
+
+    >>> from penalties import GroupLasso, Partition, blocks
+    >>> isinstance(blocks((4, 4)), Partition), GroupLasso(0.1, groups=blocks((4, 4))).groups
+    (True, blocks((4, 4)))
     """
 
     @abc.abstractmethod
