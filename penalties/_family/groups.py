@@ -98,13 +98,11 @@ class GroupPenalty(PartitionedPenalty, SettlingPenalty, abc.ABC):
         """The sizes of the groups of w, φ with the numbers of each group, and these arrays arranged."""
         split = self.split(w)
         weight = self.weight(split, w.real.dtype)
-        square = split.members(w.real.dtype) if self._by_size else weight * weight
+        # |g| and not (√|g|)²: to the last bit.
+        by_root = is_word(self.weights) and self.weights == "sqrt"
+        square = split.members(w.real.dtype) if by_root else weight * weight
         phi = jax.tree.map(lambda x: self.per_group(split, x, "strength"), self.of_sizes)
         return Sizes(split, weight, square), phi, *map(split.arranged, (w, *others))
-
-    @property
-    def _by_size(self) -> bool:
-        return is_word(self.weights) and self.weights == "sqrt"
 
 
 class Sizes(NamedTuple):

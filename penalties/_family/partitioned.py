@@ -34,7 +34,7 @@ class PartitionedPenalty(Penalty, abc.ABC):
         return self.groups
 
     def __post_init__(self):
-        name = type(self).__name__
+        name = self.name_in_config
         groups = self.groups
         if groups is None:
             groups = Units(checked_axes(self))
@@ -60,7 +60,7 @@ class PartitionedPenalty(Penalty, abc.ABC):
             return split.root_of_members(dtype) if self.weights == "sqrt" else split.members(dtype)
         if self.weights.ndim and self.weights.shape != split.grid:
             raise ValueError(
-                f"{type(self).__name__}.weights of shape {self.weights.shape} on a leaf of shape "
+                f"{self.name_in_config}.weights of shape {self.weights.shape} on a leaf of shape "
                 f"{split.shape}: expected one number, or an array of shape {split.grid} with one for each "
                 "group; for several leaves give a tree"
             )
@@ -90,7 +90,7 @@ class PartitionedPenalty(Penalty, abc.ABC):
     @property
     def _owner(self) -> str:
         told = f"axis={self.axis}" if self.axis is not None else f"groups={self.groups!r}"
-        return f"{type(self).__name__}({told})"
+        return f"{self.name_in_config}({told})"
 
 
 def _checked_weights(weights: Any, name: str) -> Any:
