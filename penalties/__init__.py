@@ -16,9 +16,11 @@ from penalties._choose.strengths import strength_max
 from penalties._family.adaptive import adaptive
 from penalties._family.constraints import Box, L1Ball, LInfBall, NonNegative, NonNegativeL1, Simplex
 from penalties._family.elementwise import L1, L2, ElasticNet, Huber
+from penalties._family.group_shapes import blocks, labels, leaves, units
 from penalties._family.groups import Grouped, GroupLasso
 from penalties._family.matrices import Nuclear, Rank, Spectral, SpectralNorm
 from penalties._family.matrix_sets import PSD, Orthonormal
+from penalties._family.mixed_norms import ExclusiveLasso, GroupLInf
 from penalties._family.nonconvex import MCP, SCAD, LogSum
 from penalties._family.orthogonal import Orthogonal, SoftOrthogonal
 from penalties._family.patterns import NOfM, Sparse
@@ -33,6 +35,7 @@ from penalties._penalty.base import Order, Penalty
 from penalties._penalty.config import from_config
 from penalties._penalty.constraint import Constraint
 from penalties._penalty.fields import parameter, static
+from penalties._penalty.partitions import Partition
 from penalties._penalty.rule import Average
 from penalties._penalty.settling import SettlingPenalty, SmoothPenalty
 from penalties._penalty.sizes import PenaltyOfSizes, SizePenalty
@@ -73,9 +76,11 @@ __all__ = [
     "CrossValidation",
     "Description",
     "ElasticNet",
+    "ExclusiveLasso",
     "Factorization",
     "Factors",
     "FeatureRanking",
+    "GroupLInf",
     "GroupLasso",
     "GroupSLOPE",
     "Grouped",
@@ -96,6 +101,7 @@ __all__ = [
     "Order",
     "Orthogonal",
     "Orthonormal",
+    "Partition",
     "Path",
     "PathPoint",
     "PenalizedState",
@@ -123,6 +129,7 @@ __all__ = [
     "Where",
     "adaptive",
     "add_penalty",
+    "blocks",
     "couplings",
     "cross_validate",
     "describe",
@@ -138,6 +145,8 @@ __all__ = [
     "kernels",
     "l1",
     "l2",
+    "labels",
+    "leaves",
     "optimality",
     "parameter",
     "penalized",
@@ -150,4 +159,5 @@ __all__ = [
     "strength_grid",
     "strength_max",
     "to_bcoo",
+    "units",
 ]

@@ -58,9 +58,9 @@ class SettlingAround(Around, SettlingPenalty):
         return self.penalty.kink
 
     @property
-    def groups(self) -> Hashable:
+    def joint(self) -> Hashable:
         """Those of the penalty."""
-        return self.penalty.groups
+        return self.penalty.joint
 
     @property
     def _settling(self) -> SettlingPenalty:

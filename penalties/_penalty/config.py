@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from penalties._penalty.algebra import Selected
 from penalties._penalty.base import Penalty
+from penalties._penalty.partitions import partition_from_config
 from penalties._tree.selection import selector_from_config
 
 
@@ -55,6 +56,8 @@ def _read(value: Any) -> Any:
         # A tree of strengths may have leaves of these names, too; they are numbers.
         if isinstance(value.get("name"), str):
             return from_config(value)
+        if isinstance(value.get("partition"), str):
+            return partition_from_config(value)
         if set(value) == {"array"} and isinstance(value["array"], (list, tuple)):
             return jnp.asarray(value["array"])
         return {key: _read(x) for key, x in value.items()}

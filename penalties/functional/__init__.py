@@ -4,6 +4,14 @@ Each is its class with the strengths filled in: `l1(params, 0.1)` is `L1(0.1)(pa
 the projection, `project_l2_ball(params, 1.0)`.
 """
 
+from penalties._family.group_functions import (
+    exclusive_lasso,
+    group_l_inf,
+    group_lasso,
+    prox_exclusive_lasso,
+    prox_group_l_inf,
+    prox_group_lasso,
+)
 from penalties._family.projections import (
     project_box,
     project_l1_ball,
@@ -20,10 +28,8 @@ from penalties._family.projections import (
     project_unit_norm,
 )
 from penalties.functional._joint import (
-    group_lasso,
     group_slope,
     oscar,
-    prox_group_lasso,
     prox_group_slope,
     prox_oscar,
     prox_slope,
@@ -68,6 +74,8 @@ from penalties.functional._weights import (
 
 __all__ = [
     "elastic_net",
+    "exclusive_lasso",
+    "group_l_inf",
     "group_lasso",
     "group_slope",
     "huber",
@@ -95,6 +103,8 @@ __all__ = [
     "project_sparse",
     "project_unit_norm",
     "prox_elastic_net",
+    "prox_exclusive_lasso",
+    "prox_group_l_inf",
     "prox_group_lasso",
     "prox_group_slope",
     "prox_huber",

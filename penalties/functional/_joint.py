@@ -1,26 +1,14 @@
-"""Penalties of groups, of neighbours and of sorted weights, and their proxes, as pure functions."""
+"""Penalties of neighbours and of sorted weights, and their proxes, as pure functions."""
 
 from typing import Any, TypeVar
 
 from jax import Array
 
-from penalties._family.groups import GroupLasso
 from penalties._family.sorted import OSCAR, SLOPE, GroupSLOPE
 from penalties._family.variation import SquaredDifferences, TotalVariation
 from penalties._penalty.strengths import Strength
 
 T = TypeVar("T")
-
-
-def group_lasso(params: Any, strength: Strength, *, axis: int | tuple[int, ...] = -1) -> Array:
-    """strength · Σ_g √|g|·‖w_g‖₂, one group per index along `axis`: a scalar, float32 or float64.
-
-    >>> import jax.numpy as jnp
-    >>> from penalties import group_lasso
-    >>> round(float(group_lasso(jnp.array([[3.0, 0.5], [4.0, 0.0]]), 1.0)), 4)  # √2 · (5 + 0.5)
-    7.7782
-    """
-    return GroupLasso(strength, axis)(params)
 
 
 def total_variation(params: Any, strength: Strength, *, axis: int = -1) -> Array:
@@ -76,23 +64,6 @@ def group_slope(params: Any, strengths: Strength, *, axis: int | tuple[int, ...]
     22.0
     """
     return GroupSLOPE(strengths, axis)(params)
-
-
-def prox_group_lasso(
-    params: T, strength: Strength, *, axis: int | tuple[int, ...] = -1, step: Any = 1.0
-) -> T:
-    """w_g · max(1 − step·strength·√|g| / ‖w_g‖₂, 0) for each group, a tree like params.
-
-    >>> import jax.numpy as jnp
-    >>> from penalties.functional import prox_group_lasso
-    >>> w = jnp.array([[3.0, 0.5], [4.0, 0.0], [0.0, 0.0], [0.0, 0.5]])
-    >>> print(prox_group_lasso(w, 1.0, step=0.5))
-    [[2.4 0. ]
-     [3.2 0. ]
-     [0.  0. ]
-     [0.  0. ]]
-    """
-    return GroupLasso(strength, axis).prox(params, step)
 
 
 def prox_total_variation(params: T, strength: Strength, *, axis: int = -1, step: Any = 1.0) -> T:

@@ -82,6 +82,7 @@ class Case:
     separable: bool = True  # a sum over single weights, so that each may have its own step
     constraint: bool = False  # R is 0 or infinite, and the prox a projection whatever step and factor
     exchangeable: bool = True  # R does not see the order of the weights along an axis
+    kink_stays: bool = True  # a weight that is zero has a kink there, whatever the others are
     holds_zero: bool = True  # R(0) = 0, which is its minimum
     grid: bool = True  # it takes one weight alone, and on a grid of numbers some are near the prox
     any_shape: bool = True  # it takes leaves of which no lengths are known

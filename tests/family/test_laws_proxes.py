@@ -126,6 +126,8 @@ def test_strength_zero_changes_nothing(case: Case, scale: float):
 
 @every_finite_case
 def test_large_step_reaches_exact_zeros_where_there_is_a_kink(case: Case):
+    if not case.kink_stays:
+        pytest.skip("the last weight of a group has no kink")
     z = flat(case.make(STRENGTH).prox(random_params(), 1e6))
     for path, w in z.items():
         if case.has_kink(path):
