@@ -17,13 +17,18 @@ from penalties._choose.steering import SparsityState
 from penalties._choose.strengths import strength_max
 from penalties._choose.target_report import TargetReport, target_report
 from penalties._choose.to_sparsity import to_sparsity
-from penalties._family.constraints import Box, L1Ball, LInfBall, NonNegative, Simplex
+from penalties._family.adaptive import adaptive
+from penalties._family.constraints import Box, L1Ball, LInfBall, NonNegative, NonNegativeL1, Simplex
 from penalties._family.elementwise import L1, L2, ElasticNet, Huber
+from penalties._family.group_shapes import blocks, labels, leaves, units
 from penalties._family.groups import Grouped, GroupLasso
-from penalties._family.matrices import Nuclear, Orthogonal, SoftOrthogonal, Spectral, SpectralNorm
+from penalties._family.matrices import Nuclear, Rank, Spectral, SpectralNorm
 from penalties._family.matrix_sets import PSD, Orthonormal
-from penalties._family.nonconvex import MCP, LogSum
+from penalties._family.mixed_norms import ExclusiveLasso, GroupLInf
+from penalties._family.nonconvex import MCP, SCAD, LogSum
+from penalties._family.orthogonal import Orthogonal, SoftOrthogonal
 from penalties._family.patterns import NOfM, Sparse
+from penalties._family.powers import L0, LHalf, LTwoThirds
 from penalties._family.sorted import OSCAR, SLOPE, GroupSLOPE
 from penalties._family.unit_norms import L2Ball, MaxNorm, MinMaxNorm, UnitNorm
 from penalties._family.variation import SquaredDifferences, TotalVariation
@@ -34,9 +39,10 @@ from penalties._penalty.base import Order, Penalty
 from penalties._penalty.config import from_config
 from penalties._penalty.constraint import Constraint
 from penalties._penalty.fields import parameter, static
+from penalties._penalty.partitions import Partition
 from penalties._penalty.rule import Average
 from penalties._penalty.settling import SettlingPenalty, SmoothPenalty
-from penalties._penalty.sizes import SizePenalty
+from penalties._penalty.sizes import PenaltyOfSizes, SizePenalty
 from penalties._penalty.strengths import Strength
 from penalties._shrink.couplings import CoupledAxis, CoupledUnits, Couplings, PinnedAxis, couplings
 from penalties._shrink.factorize import Factorization, Factors, factorize
@@ -57,11 +63,13 @@ except _PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "L0",
     "L1",
     "L2",
     "MCP",
     "OSCAR",
     "PSD",
+    "SCAD",
     "SLOPE",
     "Average",
     "Box",
@@ -72,32 +80,40 @@ __all__ = [
     "CrossValidation",
     "Description",
     "ElasticNet",
+    "ExclusiveLasso",
     "Factorization",
     "Factors",
     "FeatureRanking",
+    "GroupLInf",
     "GroupLasso",
     "GroupSLOPE",
     "Grouped",
     "Huber",
     "L1Ball",
     "L2Ball",
+    "LHalf",
     "LInfBall",
+    "LTwoThirds",
     "LogSum",
     "MaxNorm",
     "MinMaxNorm",
     "NOfM",
     "NonNegative",
+    "NonNegativeL1",
     "Nuclear",
     "Optimality",
     "Order",
     "Orthogonal",
     "Orthonormal",
+    "Partition",
     "Path",
     "PathPoint",
     "PenalizedState",
     "Penalty",
+    "PenaltyOfSizes",
     "PenaltyState",
     "PinnedAxis",
+    "Rank",
     "SettlingPenalty",
     "ShrinkReport",
     "Shrunk",
@@ -118,7 +134,9 @@ __all__ = [
     "TotalVariation",
     "UnitNorm",
     "Where",
+    "adaptive",
     "add_penalty",
+    "blocks",
     "couplings",
     "cross_validate",
     "describe",
@@ -134,6 +152,8 @@ __all__ = [
     "kernels",
     "l1",
     "l2",
+    "labels",
+    "leaves",
     "optimality",
     "parameter",
     "penalized",
@@ -149,4 +169,5 @@ __all__ = [
     "target_report",
     "to_bcoo",
     "to_sparsity",
+    "units",
 ]

@@ -106,7 +106,16 @@ def weighted_squares(x: Array, strength: Array) -> Array:
 
 def norm(x: Array, axes: tuple[int, ...]) -> Array:
     """The Euclidean norm over `axes`, kept as axes of length 1; its gradient at a zero group is 0."""
-    squares = jnp.sum(scaled_square(x, jnp.ones((), accumulator(x.dtype))), axes, keepdims=True)
+    return safe_root(jnp.sum(squared(x), axes, keepdims=True))
+
+
+def squared(x: Array) -> Array:
+    """|x|²."""
+    return scaled_square(x, jnp.ones((), accumulator(x.dtype)))
+
+
+def safe_root(squares: Array) -> Array:
+    """√squares, with gradient 0 at 0."""
     # `squares == 0` and not `squares > 0`: the latter would take NaN for zero and hide it.
     zero = squares == 0
     return jnp.where(zero, jnp.zeros_like(squares), jnp.sqrt(jnp.where(zero, 1, squares)))
@@ -119,7 +128,11 @@ def mean_root(x: Array, axes: tuple[int, ...]) -> Array:
 
 def members(x: Array, axes: tuple[int, ...]) -> Any:
     """The number of entries along these axes, at least 1."""
-    count = math.prod(x.shape[axis] for axis in axes)
+    return at_least_one(math.prod(x.shape[axis] for axis in axes))
+
+
+def at_least_one(count: Any) -> Any:
+    """The count, or 1, of a count which `jax.export` may leave open."""
     return count if jax.export.is_symbolic_dim(count) else max(count, 1)
 
 

@@ -13,7 +13,19 @@ import numpy as np
 import optax
 import pytest
 
-from penalties import L1, L2, ElasticNet, GroupLasso, add_penalty, optimality
+from penalties import (
+    L1,
+    L2,
+    MCP,
+    SCAD,
+    ElasticNet,
+    GroupLasso,
+    LHalf,
+    LogSum,
+    LTwoThirds,
+    add_penalty,
+    optimality,
+)
 
 GUIDE = Path(__file__).parent.parent / "docs" / "guides" / "conventions.md"
 TABLES = {
@@ -25,8 +37,14 @@ OURS = {
     "L2": L2,
     "ElasticNet": ElasticNet,
     "GroupLasso": GroupLasso,
+    "MCP": MCP,
+    "SCAD": SCAD,
+    "LogSum": LogSum,
+    "LHalf": LHalf,
+    "LTwoThirds": LTwoThirds,
     "add_penalty": add_penalty,
     "sqrt": math.sqrt,
+    "log": math.log,
 }
 W = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
 STEP = 0.3
@@ -87,8 +105,8 @@ def test_the_two_columns_are_the_same(theirs, ours):
 
 def value_of(there):
     if hasattr(there, "value"):
-        flat = type(there).__name__ == "WeightedGroupL2"
-        return there.value(W.astype(np.float64).ravel() if flat else W.astype(np.float64))
+        rows = type(there).__name__ == "L2_1"
+        return there.value(W.astype(np.float64) if rows else W.astype(np.float64).ravel())
     return np.asarray(there(W.ravel() if type(there).__module__.startswith("pyproximal") else W))
 
 
@@ -135,5 +153,5 @@ def test_their_solution_is_ours(theirs, ours, x64):
 
 def test_every_table_was_read():
     lines = [line for line in GUIDE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
-    assert [len(table) for table in TABLES.values()] == [17, 5, 1]
-    assert len(lines) == 23
+    assert [len(table) for table in TABLES.values()] == [24, 5, 1]
+    assert len(lines) == 30

@@ -137,6 +137,13 @@ def test_mcp_leaves_large_weights_as_they_are():
     assert mcp[3] < l1[3] / 1.3  # distance to the truth
 
 
+def test_the_curves_of_all_penalties_are_drawn(tmp_path):
+    command = [sys.executable, str(EXAMPLES / "penalty_curves.py"), "--quick"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["penalty_curves.png", "penalty_levels.png"]
+
+
 @pytest.mark.parametrize("example", ["textbook_claims"])
 def test_runs_from_any_directory(example, tmp_path):
     command = [sys.executable, str(EXAMPLES / f"{example}.py"), "--quick"]

@@ -33,7 +33,7 @@ class Steered(SettlingPenalty):
     @property
     def groups(self) -> Hashable:
         """Those of R."""
-        return self.penalty.groups
+        return self.penalty.joint
 
     def value_at(self, w: Array) -> Array:
         return self._steered.value_at(w)

@@ -31,7 +31,12 @@ def check_units(penalty: Penalty, leaf: Leaf) -> None:
                 "expected one such as L1(1.0), LogSum(1.0, epsilon=0.1), GroupLasso(1.0) or "
                 "Grouped(MCP(1.0)), or a sum or a selection of these"
             )
-    if len({term.groups for term in terms}) > 1:
+        if isinstance(term, GroupPenalty) and term.axis is None:
+            raise TypeError(
+                f"{term!r} on the leaf {leaf.path!r} has groups that are not along an axis: expected single "
+                "weights, or groups by `axis=`, or `units(axis)`"
+            )
+    if len({term.joint for term in terms}) > 1:
         raise TypeError(
             f"{penalty!r} on the leaf {leaf.path!r} makes single zeros and zero groups, or groups along "
             "several axes: there is no one share to aim at; give each leaf one of them with `.on(...)`"

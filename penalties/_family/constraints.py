@@ -8,6 +8,7 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
+from penalties._family.elementwise import L1
 from penalties._numerics import like, ratio
 from penalties._penalty.base import Order, Penalty
 from penalties._penalty.constraint import Constraint, check_joint, check_real
@@ -36,6 +37,31 @@ class NonNegative(Constraint):
 
     def joint_axes(self, w: Array) -> tuple[int, ...]:
         return ()
+
+
+def NonNegativeL1(strength: Strength) -> Penalty:
+    """strength · Σw for weights w ≥ 0, infinite for others: `NonNegative() + L1(strength)`, by a name.
+
+    Args:
+        strength: λ ≥ 0. A number, an array that broadcasts to each leaf, or a tree of these.
+
+    The prox is max(w − step·λ, 0). It is a constraint in part, so that no gradient keeps it: train with
+    `proximal(NonNegativeL1(strength), step_size)`, or, for exact zeros with any optimizer, with
+    `optax.chain(penalized(optimizer, L1(strength)), proximal(NonNegative()))`.
+
+    >>> import jax.numpy as jnp
+    >>> from penalties import L1, NonNegative, NonNegativeL1
+    >>> penalty = NonNegativeL1(0.5)
+    >>> penalty.prox(jnp.array([1.5, 0.25, -3.0]), step=1.0).tolist()
+    [1.0, 0.0, 0.0]
+    >>> penalty == NonNegative() + L1(0.5)
+    True
+    >>> float(penalty(jnp.array([1.5, 0.25]))), float(penalty(jnp.array([1.5, -0.25])))
+    (0.875, inf)
+
+    Source: Parikh and Boyd, Proximal algorithms (2014), section 6.5.2; scikit-learn's `Lasso(positive=True)`.
+    """
+    return NonNegative() + L1(strength)
 
 
 @final

@@ -1,38 +1,38 @@
 """Penalties of whole groups of weights: any penalty of sizes on the size of a group."""
 
 import abc
-import operator
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import Any, NamedTuple, final
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from penalties._family.elementwise import L1
-from penalties._numerics import like, mean_root, members, ratio
+from penalties._family.partitioned import PartitionedPenalty
+from penalties._family.thresholds import shrinkage
+from penalties._numerics import like, ratio, safe_root, squared
 from penalties._penalty.base import Order, Penalty
-from penalties._penalty.fields import nested, remade, static
+from penalties._penalty.fields import group_weights, is_word, nested, remade, static
+from penalties._penalty.partitions import Partition
 from penalties._penalty.rule import Average
 from penalties._penalty.settling import SettlingPenalty
-from penalties._penalty.sizes import SizePenalty
+from penalties._penalty.sizes import PenaltyOfSizes, SizePenalty
+from penalties._penalty.split import Split
 from penalties._penalty.strengths import Strength
 
 
-class GroupPenalty(SettlingPenalty, abc.ABC):
-    """R(w) = Σ_g |g|·φ(‖w_g‖₂/√|g|): the size of a group is the root mean square of its weights.
+class GroupPenalty(PartitionedPenalty, abc.ABC):
+    """R(w) = Σ_g ω_g²·φ(‖w_g‖₂/ω_g), ω the weights of groups: with ω = √|g| sizes are root mean squares.
 
-    For L1 that is λ·√|g|·‖w_g‖₂ and for L2 the ordinary L2; steps, and how far φ is from convex, are as for
+    For L1 that is λ·ω_g·‖w_g‖₂ and for L2 the ordinary L2; steps, and how far φ is from convex, are as for
     single weights.
     """
 
     monotone = True
 
-    if TYPE_CHECKING:  # a static field of each subclass; here it would come before the strength
-        axis: ClassVar[Any]
-
     @property
     @abc.abstractmethod
-    def of_sizes(self) -> SizePenalty:
+    def of_sizes(self) -> PenaltyOfSizes:
         """φ."""
 
     @property
@@ -41,9 +41,14 @@ class GroupPenalty(SettlingPenalty, abc.ABC):
         return self.of_sizes.kink
 
     @property
-    def groups(self) -> int | tuple[int, ...]:
-        """The axes along which groups are counted."""
-        return self.axis
+    def flat(self) -> bool:
+        """Whether φ is."""
+        return self.of_sizes.flat
+
+    @property
+    def way_out(self) -> str:
+        """What φ says to do where it has no rule for zeros."""
+        return self.of_sizes.way_out
 
     @property
     def order(self) -> Order:
@@ -51,127 +56,127 @@ class GroupPenalty(SettlingPenalty, abc.ABC):
         order = self.of_sizes.order
         return Order.GROUPWISE if order == Order.ABSOLUTE else order
 
-    def __post_init__(self):
-        axes = self.axis if isinstance(self.axis, (tuple, list)) else (self.axis,)
-        try:
-            if any(isinstance(axis, bool) for axis in axes):
-                raise TypeError
-            axes = tuple(map(operator.index, axes))
-        except TypeError:
-            raise TypeError(
-                f"{type(self).__name__}.axis is {self.axis!r}: expected an int or a tuple of ints"
-            ) from None
-        object.__setattr__(self, "axis", axes if isinstance(self.axis, (tuple, list)) else axes[0])
-        super().__post_init__()
-
     def sizes_at(self, w: Array) -> Array:
-        """The root mean square of each group; axes within a group have length 1."""
-        return mean_root(w, self._within(w))
+        """The size of each group, ‖w_g‖₂/ω_g; of groups along axes, those within a group have length 1."""
+        of, _, w = self._opened(w)
+        return of.size(w)
 
     def slopes_at(self, w: Array) -> Array:
         """φ′ of these sizes; it may be smaller than they are if it does not depend on them."""
-        return self._phi(w).slope_of(self.sizes_at(w))
+        of, phi, w = self._opened(w)
+        return phi.slope_of(of.size(w))
 
     def value_at(self, w: Array) -> Array:
-        within, phi = self._within(w), self._phi(w)
-        size = mean_root(w, within)
+        of, phi, w = self._opened(w)
+        size = of.size(w)
         value = phi.value_of(size)
         # Where the squares overflow a strength of 0 gives NaN: 0 · ∞.
         finite = phi.value_of(jnp.minimum(size, jnp.finfo(size.dtype).max))
         value = jnp.where((size == jnp.inf) & jnp.isnan(value), finite, value)
-        return jnp.sum(members(w, within) * value)
+        return jnp.sum(of.split.once(of.square * value))
 
     def prox_at(self, v: Array, step: Array) -> Array:
-        within, phi = self._within(v), self._phi(v)
-        step = self._per_group(step, v, "step")
-        size = mean_root(v, within)
+        of, phi, v = self._opened(v)
+        if of.split.varies(step) and isinstance(phi, L1):
+            by = of.split.broadcast(step) * (phi.strength * of.weight)
+            return of.split.restored(v * like(shrinkage(jnp.abs(v), by, of.split), v))
+        step = self.per_group(of.split, step, "step")
+        size = of.size(v)
         new = phi.prox_of(size, step)
         # Where the squares overflow, or underflow, what is not moved is still not moved.
-        whole = (new == size) & ((size > 0) | (step * phi.half_width(v) == 0))
-        return v * like(jnp.where(whole, 1, ratio(new, size)), v)
+        whole = (new == size) & ((size > 0) | (step == 0) | (step * phi.half_width(v) == 0))
+        return of.split.restored(v * like(jnp.where(whole, 1, ratio(new, size)), v))
+
+    def _opened(self, w: Array, *others: Array) -> tuple[Any, ...]:
+        """The sizes of the groups of w, φ with the numbers of each group, and these arrays arranged."""
+        split = self.split(w)
+        weight = self.weight(split, w.real.dtype)
+        # |g| and not (√|g|)²: to the last bit.
+        by_root = is_word(self.weights) and self.weights == "sqrt"
+        square = split.members(w.real.dtype) if by_root else weight * weight
+        phi = jax.tree.map(lambda x: self.per_group(split, x, "strength"), self.of_sizes)
+        return Sizes(split, weight, square), phi, *map(split.arranged, (w, *others))
+
+
+class SettlingGroupPenalty(GroupPenalty, SettlingPenalty, abc.ABC):
+    """A penalty of groups whose φ has a finite slope at 0, and with it a rule for zeros."""
 
     def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
-        within, phi = self._within(w), self._phi(w)
-        size = mean_root(w, within)
+        of, phi, w, gradient, average = self._opened(w, gradient, average)
+        size = of.size(w)
         smooth = gradient + like(ratio(phi.slope_of(size), size), w) * w
         if not phi.kink:
-            return smooth
-        half_width, pull = phi.half_width(w), mean_root(average, within)
+            return of.split.restored(smooth)
+        half_width, pull = phi.half_width(w), of.size(average)
         beyond = ratio(pull - jnp.minimum(pull, half_width), pull)
         beyond = jnp.where((pull == jnp.inf) & (half_width < jnp.inf), 1, beyond)  # the squares overflow
         at_kink = (size == 0) & (half_width > 0)
-        return jnp.where(at_kink, average * like(beyond, average), smooth)
+        return of.split.restored(jnp.where(at_kink, average * like(beyond, average), smooth))
 
     def settles_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
-        within, phi = self._within(w), self._phi(w)
-        half_width, size = phi.half_width(w), mean_root(w, within)
+        of, phi, w, moved, direction = self._opened(w, moved, direction)
+        half_width, size = phi.half_width(w), of.size(w)
         nonzero = size > 0
         side = jnp.where(nonzero, w, -direction)
-        zero = jnp.sum(jnp.real(moved * jnp.conj(side)), within, keepdims=True) <= 0
+        zero = of.split.sum(jnp.real(moved * jnp.conj(side))) <= 0
         if average is not None:
-            pull = mean_root(average.gradient, within)
+            average = average._replace(gradient=of.split.arranged(average.gradient))
+            pull = of.size(average.gradient)
             # Near zero an optimizer that scales each weight by itself leaves the half-space though
             # zero is wrong, again and again; a group whose average says so is left to turn round.
             wrong = nonzero & (pull > half_width)
-            zero = zero & ~wrong | nonzero & self._reaches_zero(phi, w, moved, direction, average)
-        return zero & (half_width > 0)
+            zero = zero & ~wrong | nonzero & _reaches_zero(of, phi, w, moved, direction, average)
+        return of.split.restored(zero & (half_width > 0))
 
-    def _reaches_zero(
-        self, phi: SizePenalty, w: Array, moved: Array, direction: Array, average: Average
-    ) -> Array:
-        """Whether zero is a prox-gradient step away, one as long as the average has been gathering.
 
-        A noisy group shrinks without ever turning round. The step the optimizer has just made, s =
-        ‖moved − w‖ / max(‖direction‖, φ′(0)) for each unit of gradient, taken for the 1/weight steps that
-        the average ḡ stands for, lands at zero if ‖w‖ + (s/weight)·‖ḡ‖ < (s/weight)·φ′(‖w‖). At a nonzero
-        stationary point ‖ḡ‖ = φ′(‖w‖), and it never does.
-        """
-        within = self._within(w)
-        size, pull = mean_root(w, within), mean_root(average.gradient, within)
-        per_gradient = jnp.maximum(mean_root(direction, within), phi.half_width(w))
-        stride = mean_root(moved - w, within)
-        return size * per_gradient * average.weight < stride * (phi.slope_of(size) - pull)
+class Sizes(NamedTuple):
+    """The sizes ‖x_g‖₂/ω_g of groups, and what they are made of."""
 
-    def _phi(self, w: Array) -> SizePenalty:
-        return jax.tree.map(lambda x: self._per_group(x, w, "strength"), self.of_sizes)
+    split: Split
+    weight: Any  # ω
+    square: Any  # ω²
 
-    def _within(self, w: Array) -> tuple[int, ...]:
-        """The axes of w that are within a group."""
-        if w.ndim == 0:
-            return ()
-        axes = (self.axis,) if isinstance(self.axis, int) else tuple(self.axis)
-        if any(not -w.ndim <= axis < w.ndim for axis in axes):
-            raise ValueError(
-                f"{type(self).__name__}(axis={self.axis}) on a leaf of shape {w.shape}: expected axes "
-                f"between {-w.ndim} and {w.ndim - 1}; select leaves that have this axis with `.on(...)`"
-            )
-        across = {axis % w.ndim for axis in axes}
-        return tuple(axis for axis in range(w.ndim) if axis not in across)
+    def size(self, x: Array) -> Array:
+        """Of an arranged array, kept; with gradient 0 at a zero group."""
+        return safe_root(self.split.sum(squared(x))) / self.weight
 
-    def _per_group(self, number: Array, w: Array, name: str) -> Array:
-        if number.ndim and any(number.shape[axis] != 1 for axis in self._within(w)):
-            raise ValueError(
-                f"the {name} of shape {number.shape} varies within the groups of "
-                f"{type(self).__name__}(axis={self.axis}) on a leaf of shape {w.shape}: give one "
-                "number for each group, with length 1 along the axes within it"
-            )
-        return number
+
+def _reaches_zero(
+    of: Sizes, phi: SizePenalty, w: Array, moved: Array, direction: Array, average: Average
+) -> Array:
+    """Whether zero is a prox-gradient step away, one as long as the average has been gathering.
+
+    A noisy group shrinks without ever turning round. The step the optimizer has just made, s =
+    ‖moved − w‖ / max(‖direction‖, φ′(0)) for each unit of gradient, taken for the 1/weight steps that
+    the average ḡ stands for, lands at zero if ‖w‖ + (s/weight)·‖ḡ‖ < (s/weight)·φ′(‖w‖). At a nonzero
+    stationary point ‖ḡ‖ = φ′(‖w‖), and it never does.
+    """
+    size, pull = of.size(w), of.size(average.gradient)
+    per_gradient = jnp.maximum(of.size(direction), phi.half_width(w))
+    stride = of.size(moved - w)
+    return size * per_gradient * average.weight < stride * (phi.slope_of(size) - pull)
 
 
 _LASSO = L1(0.0)
 
 
 @final
-class GroupLasso(GroupPenalty):
-    """strength · Σ_g √|g| · ‖w_g‖₂: whole groups of weights become exactly zero together.
+class GroupLasso(SettlingGroupPenalty):
+    """strength · Σ_g ω_g·‖w_g‖₂, ω = √|g|: whole groups of weights become exactly zero together.
 
     Args:
         strength: λ ≥ 0; a number, or an array that has one entry for each group.
         axis: one group per index along this axis (or these axes); all other axes are within the
             group. The default, -1, makes each output unit of a kernel a group. Of a kernel stacked
             by `nn.scan`, of shape (layers, in, out), give (0, -1).
+        groups: other shapes of groups, in place of an axis: `leaves()`, `blocks(shape)`, `labels(tree)`, or
+            `units(axis)`, which is the axis.
+        weights: ω > 0: "sqrt" for √|g|, under which groups of all sizes become zero as easily; "size" for
+            |g|; a number; or an array with one for each group, of shape (out,) with axis=-1, of the shape
+            of the grid of blocks, in the order of sorted labels; or a tree of these.
 
-    A leaf without axes is one group. The gradient at a zero group is 0.
+    A leaf without axes is one group. The gradient at a zero group is 0. Steps of the prox may differ within
+    groups, whose norm is the root of a scalar equation then.
 
     On one layer of a ReLU network alone it has no minimum: the group shrinks, the next layer grows by as
     much, and the network stays the same. Give the next layer an L2:
@@ -189,12 +194,17 @@ class GroupLasso(GroupPenalty):
      [0.  0. ]
      [0.  0. ]]
 
+    Raises:
+        ValueError: a leaf has no such groups; a strength varies within them, or weights are not as many.
+
     Source: Yuan and Lin, Model selection and estimation in regression with grouped variables, JRSS
     B 68 (2006); the prox is block soft thresholding, Parikh and Boyd (2014), section 6.5.4.
     """
 
     strength: Strength
-    axis: int | tuple[int, ...] = static(-1)
+    axis: int | tuple[int, ...] | None = static(-1)
+    groups: Partition | None = static(default=None, kw_only=True)
+    weights: Any = group_weights(default="sqrt")
 
     @property
     def of_sizes(self) -> SizePenalty:
@@ -202,13 +212,15 @@ class GroupLasso(GroupPenalty):
         return remade(_LASSO, strength=self.strength)
 
 
-@final
 class Grouped(GroupPenalty):
-    """A penalty of single weights on whole groups: Σ_g |g|·φ(‖w_g‖₂/√|g|).
+    """A penalty of single weights on whole groups: Σ_g ω_g²·φ(‖w_g‖₂/ω_g), ω = √|g|.
 
     Args:
-        penalty: one of sizes: L1 (which gives `GroupLasso`), ElasticNet, MCP, LogSum, Huber, or your own.
+        penalty: one of sizes: L1 (which gives `GroupLasso`), ElasticNet, MCP, SCAD, LogSum, Huber, or your
+            own. Of one without a rule for zeros (L0, LHalf, LTwoThirds) it has none: train with `proximal`.
         axis: one group per index along this axis (or these axes), as in `GroupLasso`.
+        groups: other shapes of groups, in place of an axis, as in `GroupLasso`.
+        weights: ω > 0, as in `GroupLasso`; with 1 it is φ(‖w_g‖₂), of an L2 it changes nothing.
 
     >>> import jax.numpy as jnp
     >>> from penalties import MCP, Grouped
@@ -222,11 +234,17 @@ class Grouped(GroupPenalty):
     regression models with grouped predictors, Stat. Comput. 25 (2015).
     """
 
-    penalty: SizePenalty = nested()
-    axis: int | tuple[int, ...] = static(-1)
+    penalty: PenaltyOfSizes = nested()
+    axis: int | tuple[int, ...] | None = static(-1)
+    groups: Partition | None = static(default=None, kw_only=True)
+    weights: Any = group_weights(default="sqrt")
+
+    def __new__(cls, penalty: Penalty | None = None, *rest: Any, **named: Any) -> "Grouped":
+        del rest, named
+        return object.__new__(SettlingGrouped if isinstance(penalty, SizePenalty) else cls)
 
     def __post_init__(self):
-        if not isinstance(self.penalty, SizePenalty):
+        if not isinstance(self.penalty, PenaltyOfSizes):
             raise TypeError(
                 f"Grouped got {self.penalty!r} of type {type(self.penalty).__name__}: expected one penalty "
                 "of sizes, such as L1(0.1) or MCP(0.1); a sum or a selection goes around, as in "
@@ -235,9 +253,15 @@ class Grouped(GroupPenalty):
         super().__post_init__()
 
     @property
-    def of_sizes(self) -> SizePenalty:
+    def of_sizes(self) -> PenaltyOfSizes:
         """The penalty."""
         return self.penalty
 
     def parts(self) -> tuple[Penalty, ...]:
         return tuple(remade(self, penalty=part) for part in self.penalty.parts())
+
+
+class SettlingGrouped(Grouped, SettlingGroupPenalty):
+    """`Grouped` of a penalty that has a rule for zeros."""
+
+    name_in_config = "Grouped"

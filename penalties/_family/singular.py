@@ -10,7 +10,7 @@ from jax import Array
 
 from penalties._family.decompositions import singular_values, svd
 from penalties._numerics import like, ratio
-from penalties._penalty.sizes import SizePenalty
+from penalties._penalty.sizes import PenaltyOfSizes, slopes
 
 # f(σ, numbers), entry by entry.
 Function = Callable[[Array, Any], Array]
@@ -19,8 +19,12 @@ Function = Callable[[Array, Any], Array]
 def decomposed(matrix: Array) -> tuple[Array, Array, Array]:
     """U, σ and Vᴴ; singular values that rounding cannot tell from zero are zero."""
     u, s, vh = svd(matrix)
+    return u, _but_rounding(s, matrix), vh
+
+
+def _but_rounding(s: Array, matrix: Array) -> Array:
     tiny = jnp.finfo(s.dtype).eps * max_of(matrix.shape) * jnp.max(s, initial=0)
-    return u, jnp.where(s <= tiny, jnp.zeros_like(s), s), vh
+    return jnp.where(s <= tiny, jnp.zeros_like(s), s)
 
 
 def max_of(shape: tuple[Any, ...]) -> Any:
@@ -70,21 +74,21 @@ def _scaled(columns: Array, factors: Array) -> Array:
 
 
 @jax.custom_jvp
-def total_of_singular_values(matrix: Array, phi: SizePenalty) -> Array:
+def total_of_singular_values(matrix: Array, phi: PenaltyOfSizes) -> Array:
     """Σ φ(σ), with the derivative U·diag(φ′(σ))·Vᴴ: of singular values that are zero, 0."""
-    return jnp.sum(phi.value_of(singular_values(matrix)))
+    return jnp.sum(phi.value_of(_but_rounding(singular_values(matrix), matrix)))
 
 
 @total_of_singular_values.defjvp
 def _total_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
     (matrix, phi), (dmatrix, dphi) = primals, tangents
-    s = jax.lax.stop_gradient(singular_values(matrix))
+    s = jax.lax.stop_gradient(_but_rounding(singular_values(matrix), matrix))
     value, by_numbers = jax.jvp(lambda phi: jnp.sum(phi.value_of(s)), (phi,), (dphi,))
     return value, by_numbers + inner_product(on_singular_values(_slope_of, matrix, phi), dmatrix)
 
 
-def _slope_of(sizes: Array, phi: SizePenalty) -> Array:
-    return jnp.where(sizes == 0, jnp.zeros_like(sizes), phi.slope_of(sizes))
+def _slope_of(sizes: Array, phi: PenaltyOfSizes) -> Array:
+    return jnp.where(sizes == 0, jnp.zeros_like(sizes), slopes(phi, sizes))
 
 
 @jax.custom_jvp

@@ -21,7 +21,7 @@ class SortedPenalty(Penalty, abc.ABC):
     """R(w) = Σ λ_i·r_(i): the i-th largest of the sizes times the i-th of strengths that do not increase."""
 
     order = Order.JOINT
-    groups = "sorted"
+    joint = "sorted"
 
     @abc.abstractmethod
     def strengths_of(self, count: Any, w: Array) -> Array:
@@ -159,7 +159,7 @@ class GroupSLOPE(SortedPenalty):
     order = Order.GROUPWISE
 
     @property
-    def groups(self) -> Any:
+    def joint(self) -> Any:
         """The axes along which groups are counted."""
         return "sorted", self.axis
 

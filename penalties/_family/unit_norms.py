@@ -13,6 +13,7 @@ from penalties._numerics import like, members, norm, ratio, square_root
 from penalties._penalty.base import Order
 from penalties._penalty.constraint import Constraint, check_joint
 from penalties._penalty.fields import parameter, static
+from penalties._penalty.partitions import Units
 from penalties._penalty.strengths import Strength
 
 
@@ -98,9 +99,9 @@ class MaxNorm(_NormConstraint):
     monotone = True
 
     @property
-    def groups(self) -> int | tuple[int, ...]:
-        """The axes along which units are counted."""
-        return self.axis
+    def joint(self) -> Units:
+        """The units."""
+        return Units(self.axis)
 
     def project_at(self, w: Array) -> Array:
         return self._between(w, jnp.zeros_like(self.radius), self.radius)

@@ -56,7 +56,7 @@ class TotalVariation(Penalty):
         super().__post_init__()
 
     @property
-    def groups(self) -> tuple[str, int]:
+    def joint(self) -> tuple[str, int]:
         """The axis: variations along different ones have no prox in common."""
         return "variation", self.axis
 

@@ -54,7 +54,7 @@ class Sum(Penalty):
         orders = [part.order for part in parts]
         kinks = [order for order in orders if order > Order.NON_NEGATIVE]
         last = [order for order in kinks if order > Order.GROUPWISE]
-        groups = {part.groups for part in parts if part.order > Order.QUADRATIC and part.groups is not None}
+        groups = {part.joint for part in parts if part.order > Order.QUADRATIC and part.joint is not None}
         if (
             len(groups) > 1
             or len(last) > 1
@@ -107,9 +107,9 @@ class SettlingSum(Sum, SettlingPenalty):
 
     def _in_order_of_kinks(self) -> list[SettlingPenalty]:
         """First what has no kink, then single weights, then groups, of which all must be the same groups."""
-        terms = sorted(self._settling, key=lambda t: 0 if not t.kink else 1 if t.groups is None else 2)
+        terms = sorted(self._settling, key=lambda t: 0 if not t.kink else 1 if t.joint is None else 2)
         kinks = [term for term in terms if term.kink]
-        groups = {term.groups for term in kinks if term.groups is not None}
+        groups = {term.joint for term in kinks if term.joint is not None}
         # Two kinks are one only where they are at the same weights: around one center is around one alone.
         elsewhere = any(isinstance(term, Around) for term in kinks)
         if len(groups) > 1 or (elsewhere and len(kinks) > 1):
@@ -161,9 +161,9 @@ class SettlingSelected(Selected, SettlingPenalty):
         return self._settling.kink
 
     @property
-    def groups(self) -> Hashable:
+    def joint(self) -> Hashable:
         """Those of the penalty."""
-        return self._settling.groups
+        return self._settling.joint
 
     def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
         return self._settling.subgradient_at(w, gradient, average)

@@ -28,16 +28,23 @@ def checked_axes(penalty: Any) -> int | tuple[int, ...]:
     Raises:
         TypeError: it is neither.
     """
-    several = isinstance(penalty.axis, (tuple, list))
+    return as_axes(penalty.axis, f"{type(penalty).__name__}.axis")
+
+
+def as_axes(axis: Any, name: str) -> int | tuple[int, ...]:
+    """`axis` as an int or a tuple of ints.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    several = isinstance(axis, (tuple, list))
     try:
-        axes = tuple(penalty.axis) if several else (penalty.axis,)
+        axes = tuple(axis) if several else (axis,)
         if any(isinstance(axis, bool) for axis in axes):
             raise TypeError
         axes = tuple(map(operator.index, axes))
     except TypeError:
-        raise TypeError(
-            f"{type(penalty).__name__}.axis is {penalty.axis!r}: expected an int or a tuple of ints"
-        ) from None
+        raise TypeError(f"{name} is {axis!r}: expected an int or a tuple of ints") from None
     return axes if several else axes[0]
 
 

@@ -16,6 +16,8 @@ from penalties._penalty.composing import Composable
 from penalties._penalty.fields import (
     Kind,
     check_static,
+    group_weights,
+    is_word,
     kind_of,
     names,
     nested,
@@ -27,6 +29,7 @@ from penalties._penalty.fields import (
     static,
     weights_like,
 )
+from penalties._penalty.partitions import Partition
 from penalties._penalty.strengths import as_jax_leaf, checked, checked_factor, is_number, times
 from penalties._penalty.text import shortest, shown
 from penalties._tree.selection import Selector, Where, selector, weights
@@ -62,7 +65,7 @@ class Order(enum.IntEnum):
 
 @dataclass_transform(
     frozen_default=True,
-    field_specifiers=(static, parameter, nested, sequence, weights_like, dataclasses.field),
+    field_specifiers=(static, parameter, nested, sequence, weights_like, group_weights, dataclasses.field),
 )
 class Penalty(Composable, abc.ABC):
     """A penalty R: calling it on params is R(params); `.prox(params, step)` is its prox.
@@ -87,8 +90,9 @@ class Penalty(Composable, abc.ABC):
     order: ClassVar[Order] = Order.ALONE
     kink: ClassVar[bool] = True  # whether it is not differentiable somewhere; at zero, of a SettlingPenalty
     of_trees: ClassVar[bool] = False  # whether its value is of a whole tree, and not a sum over leaves
-    groups: ClassVar[Hashable] = None  # what tells apart groups with a common kink; None for single weights
+    joint: ClassVar[Hashable] = None  # what tells apart weights that it sees jointly; None for single weights
     monotone: ClassVar[bool] = False  # whether it is of the moduli |w| alone, and does not fall as one grows
+    flat: ClassVar[bool] = False  # whether its gradient is 0 wherever there is one: no loss feels it
     name_in_config: ClassVar[str]
     way_out: ClassVar[str] = (
         "use `penalties.proximal(penalty, step_size)` at the end of a chain, or `add_penalty(penalty)` in "
@@ -115,7 +119,7 @@ class Penalty(Composable, abc.ABC):
                     check_static(value, name)
                 case Kind.NESTED:
                     _check_nested(value, name)
-                case _:
+                case _ if not is_word(value):
                     number = checked(value, name, range_of(self, field.name))
                     object.__setattr__(self, field.name, number)
 
@@ -263,9 +267,11 @@ class Penalty(Composable, abc.ABC):
         Raises:
             TypeError: a selection by a function or an nnx filter, which no dict can hold.
         """
-        return {"name": self.name_in_config} | {
-            f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)
-        }
+        return {"name": self.name_in_config} | {f.name: plain(getattr(self, f.name)) for f in self.told()}
+
+    def told(self) -> tuple[dataclasses.Field, ...]:
+        """The fields that its repr and its config name: all."""
+        return dataclasses.fields(self)
 
     # Not those of dataclasses: arrays of strengths have no truth value.
 
@@ -283,17 +289,17 @@ class Penalty(Composable, abc.ABC):
         return hash((rest, *map(float, strengths)))  # equal penalties, whatever kinds of numbers they hold
 
     def __repr__(self) -> str:
-        fields = dataclasses.fields(self)
+        fields = self.told()
         text = ", ".join(
             shown(getattr(self, f.name)) if len(fields) == 1 else f"{f.name}={shown(getattr(self, f.name))}"
             for f in fields
         )
-        return f"{type(self).__name__}({text})"
+        return f"{self.name_in_config}({text})"
 
 
 def plain(value: Any) -> Any:
     """A field's value in plain Python: what `to_config` writes."""
-    if isinstance(value, (Penalty, Selector)):
+    if isinstance(value, (Penalty, Selector, Partition)):
         return value.to_config()
     if isinstance(value, dict):
         return {key: plain(x) for key, x in value.items()}

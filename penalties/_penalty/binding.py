@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from penalties._penalty.fields import Kind, names, number_names, range_of, reach_of, remade
+from penalties._penalty.partitions import Partition
 from penalties._penalty.strengths import PerLeaf, guarded
 from penalties._tree.joining import join
 from penalties._tree.opening import Opened
@@ -88,6 +89,9 @@ def _binder(penalty: Penalty, leaves: Sequence[Leaf]) -> Callable[[Leaf], Penalt
         value = guarded(getattr(penalty, name), range_of(penalty, name))
         per_leaf = PerLeaf(value, f"{penalty.name_in_config}.{name}", leaves)
         bound[name] = getattr(per_leaf, reach_of(penalty, name))
+    for name in names(penalty, Kind.STATIC):
+        if isinstance(partition := getattr(penalty, name), Partition):
+            bound[name] = partition.reaching(leaves)
 
     def at(leaf: Leaf) -> Penalty:
         return remade(penalty, **{name: part(leaf) for name, part in bound.items()})

@@ -32,6 +32,11 @@ class Around(Penalty):
     def value_at(self, w: Array) -> Array:
         return self.penalty.value_at(w - self.center)
 
+    @property
+    def flat(self) -> bool:
+        """Whether the penalty is."""
+        return self.penalty.flat
+
     def prox_at(self, v: Array, step: Array) -> Array:
         away = v - self.center
         new = self.penalty.prox_at(away, step)
@@ -53,9 +58,9 @@ class SettlingAround(Around, SettlingPenalty):
         return self.penalty.kink
 
     @property
-    def groups(self) -> Hashable:
+    def joint(self) -> Hashable:
         """Those of the penalty."""
-        return self.penalty.groups
+        return self.penalty.joint
 
     @property
     def _settling(self) -> SettlingPenalty:

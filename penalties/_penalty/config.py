@@ -7,13 +7,10 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from penalties._penalty.algebra import Selected, SettlingSelected, SettlingSum
+from penalties._penalty.algebra import Selected
 from penalties._penalty.base import Penalty
-from penalties._penalty.composed import SettlingAround
+from penalties._penalty.partitions import partition_from_config
 from penalties._tree.selection import selector_from_config
-
-# Made by Sum, Selected and Around, of penalties with a rule for zeros.
-CHOSEN = (SettlingSum, SettlingSelected, SettlingAround)
 
 
 def from_config(config: Mapping[str, Any]) -> Penalty:
@@ -31,7 +28,7 @@ def from_config(config: Mapping[str, Any]) -> Penalty:
     >>> from_config({"name": "ElasticNet", "l1": 0.1, "l2": 0.01})
     ElasticNet(l1=0.1, l2=0.01)
     """
-    known = {cls.name_in_config: cls for cls in _concrete(Penalty) if cls not in CHOSEN}
+    known = {cls.name_in_config: cls for cls in _concrete(Penalty) if not _is_chosen(cls)}
     if not isinstance(config, Mapping) or config.get("name") not in known:
         raise ValueError(
             f'no penalty is described by {config!r}: expected a dict whose "name" is one of {sorted(known)}'
@@ -49,11 +46,18 @@ def from_config(config: Mapping[str, Any]) -> Penalty:
     return cls(**{key: _read(value) for key, value in given.items()})
 
 
+def _is_chosen(cls: type[Penalty]) -> bool:
+    """Whether it is made by another class, of the same name in configs, of what has a rule for zeros."""
+    return any(getattr(base, "name_in_config", None) == cls.name_in_config for base in cls.__mro__[1:])
+
+
 def _read(value: Any) -> Any:
     if isinstance(value, Mapping):
         # A tree of strengths may have leaves of these names, too; they are numbers.
         if isinstance(value.get("name"), str):
             return from_config(value)
+        if isinstance(value.get("partition"), str):
+            return partition_from_config(value)
         if set(value) == {"array"} and isinstance(value["array"], (list, tuple)):
             return jnp.asarray(value["array"])
         return {key: _read(x) for key, x in value.items()}

@@ -43,6 +43,7 @@ class Constraint(Penalty, abc.ABC):
     Source: Parikh and Boyd, Proximal algorithms (2014), section 1.2; the indicator function of a set.
     """
 
+    flat = True
     rounding: ClassVar[float] = 16  # of `project_at`, in ε of the largest of the joint weights
     way_out: ClassVar[str] = (
         "a constraint is kept by projections, `optax.chain(optimizer, penalties.proximal(constraint))`; with "
@@ -128,12 +129,13 @@ def check_real(constraint: Constraint, w: Array) -> None:
         )
 
 
-def refuse_constraints(penalty: Penalty, by: str) -> None:
-    """Raises TypeError, with a way out, if a term of the penalty is a constraint, which has no gradient."""
+def refuse_flat(penalty: Penalty, by: str) -> None:
+    """Raises TypeError, with a way out, if the gradient of a term of the penalty says nothing."""
     for atom, _ in penalty.atoms():
-        if isinstance(atom, Constraint):
+        if atom.flat:
+            what = "constraint" if isinstance(atom, Constraint) else "penalty"
             raise TypeError(
-                f"{by} got the constraint {atom!r}, whose gradient is 0 wherever there is one: {atom.way_out}"
+                f"{by} got the {what} {atom!r}, whose gradient is 0 wherever there is one: {atom.way_out}"
             )
 
 

@@ -33,12 +33,20 @@ class Kind(enum.Enum):
     NESTED = enum.auto()
 
 
-def static(default: Any = dataclasses.MISSING) -> Any:
+@overload
+def static(default: Any = ..., *, kw_only: Literal[False] = False) -> Any: ...
+@overload
+def static(default: Any = ..., *, kw_only: Literal[True]) -> Any: ...
+def static(default: Any = dataclasses.MISSING, *, kw_only: bool = False) -> Any:
     """A field of a penalty that is no number to train with (an axis, a shape): hashable, and not traced.
 
     Arrays and traced values are refused when the penalty is made.
+
+    Args:
+        default: its default; without one it must be given.
+        kw_only: whether it is given by keyword only.
     """
-    return dataclasses.field(default=default, metadata={"kind": Kind.STATIC})
+    return dataclasses.field(default=default, kw_only=kw_only, metadata={"kind": Kind.STATIC})
 
 
 @overload
@@ -94,6 +102,25 @@ def weights_like() -> Any:
     return dataclasses.field(metadata={"kind": Kind.PARAMETER, "range": Range(), "reaches": "like"})
 
 
+# How the weight of a group follows from its size.
+WORDS = ("sqrt", "size")
+
+
+@overload
+def group_weights(default: Any, *, kw_only: Literal[True] = True) -> Any: ...
+@overload
+def group_weights(default: Any, *, kw_only: Literal[False]) -> Any: ...
+def group_weights(default: Any, *, kw_only: bool = True) -> Any:
+    """The weights of groups: a word, or a number for all or a vector of them, which are a parameter."""
+    metadata = {"kind": Kind.PARAMETER, "range": Range(above=0), "reaches": "whole"}
+    return dataclasses.field(default=default, kw_only=kw_only, metadata=metadata)
+
+
+def is_word(value: Any) -> bool:
+    """Whether a field that may hold numbers holds a word in place of them."""
+    return isinstance(value, str) and value in WORDS
+
+
 def nested(default: Any = dataclasses.MISSING) -> Any:
     """A field that holds a penalty, or a tuple of penalties."""
     return dataclasses.field(default=default, metadata={"kind": Kind.NESTED})
@@ -111,7 +138,8 @@ def names(penalty: Any, *kinds: Kind) -> tuple[str, ...]:
 
 def number_names(penalty: Any) -> tuple[str, ...]:
     """The names of the fields that hold numbers: strengths and parameters."""
-    return names(penalty, Kind.STRENGTH, Kind.PARAMETER)
+    names_of = names(penalty, Kind.STRENGTH, Kind.PARAMETER)
+    return tuple(name for name in names_of if not is_word(getattr(penalty, name)))
 
 
 def range_of(penalty: Any, name: str) -> Range:
@@ -167,13 +195,23 @@ def register(cls: type) -> None:
         # Not through __init__: the leaves may be tracers, gradients, specs or placeholders.
         self = object.__new__(cls)
         for name, value in zip((*leaves, *statics), (*children, *aux), strict=True):
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, value.text if isinstance(value, _Word) else value)
         return self
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
 
 
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class _Word:
+    """A word where others have a number: a pytree without leaves."""
+
+    text: str
+
+
 def _leaves(value: Any) -> Any:
+    if is_word(value):
+        return _Word(value)
     if isinstance(value, (dict, list, tuple)):
         return jax.tree.map(as_jax_leaf, value)
     return as_jax_leaf(value)

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from penalties._penalty.fields import Kind, names, remade
+from penalties._penalty.partitions import Partition
 from penalties._tree.selection import Selector
 
 _READ = (Kind.STRENGTH, Kind.PARAMETER, Kind.NESTED)
@@ -45,8 +46,8 @@ def register_all() -> None:
 def _to_state(penalty: Any) -> dict[str, Any]:
     from flax.serialization import to_state_dict
 
-    statics = {name: to_state_dict(_plain(getattr(penalty, name))) for name in names(penalty, Kind.STATIC)}
-    numbers = {name: to_state_dict(getattr(penalty, name)) for name in names(penalty, *_READ)}
+    statics = {name: to_state_dict(_plain(getattr(penalty, name))) for name in _told(penalty, Kind.STATIC)}
+    numbers = {name: to_state_dict(getattr(penalty, name)) for name in _told(penalty, *_READ)}
     return {"name": penalty.name_in_config} | statics | numbers
 
 
@@ -60,19 +61,25 @@ def _from_state(target: Any, state: dict[str, Any]) -> Any:
         )
     return remade(  # unchecked, as from a pytree: strengths stay the arrays they are
         target,
-        **{n: from_state_dict(getattr(target, n), state[n], name=n) for n in names(target, *_READ)},
+        **{n: from_state_dict(getattr(target, n), state[n], name=n) for n in _told(target, *_READ)},
     )
 
 
 def _shape_of(state: dict[str, Any], penalty: Any) -> dict[str, Any]:
     """What a checkpoint and its target must have in common: all but the numbers."""
-    read = names(penalty, *_READ)
+    read = _told(penalty, *_READ)
     return {name: jax.tree.structure(x) if name in read else x for name, x in state.items()}
+
+
+def _told(penalty: Any, *kinds: Kind) -> tuple[str, ...]:
+    """The names of the fields of these kinds that its config names."""
+    told = {field.name for field in penalty.told()}
+    return tuple(name for name in names(penalty, *kinds) if name in told)
 
 
 def _plain(value: Any) -> Any:
     """A static field in plain values."""
-    if not isinstance(value, Selector):
+    if not isinstance(value, (Selector, Partition)):
         return value
     try:
         return value.to_config()

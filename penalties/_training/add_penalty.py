@@ -8,7 +8,7 @@ from jax import Array
 
 from penalties._numerics import widen
 from penalties._penalty.base import Penalty
-from penalties._penalty.constraint import refuse_constraints
+from penalties._penalty.constraint import refuse_flat
 from penalties._training.scheduled import (
     ScheduledPenalty,
     check_scheduled,
@@ -57,11 +57,11 @@ def add_penalty(penalty: ScheduledPenalty) -> optax.GradientTransformationExtraA
     """
     check_scheduled(penalty)
     if isinstance(penalty, Penalty):
-        refuse_constraints(penalty, "add_penalty")
+        refuse_flat(penalty, "add_penalty")
 
     def init(params: Any) -> Any:
         state: Any = init_state(penalty, params)
-        refuse_constraints(state.penalty, "add_penalty")
+        refuse_flat(state.penalty, "add_penalty")
         return state
 
     def update(

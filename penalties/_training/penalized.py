@@ -92,7 +92,8 @@ def penalized(
     Args:
         optimizer: any optax optimizer or chain; the learning rate belongs to it.
         penalty: a Penalty with a rule for zeros (L1, L2, ElasticNet, GroupLasso, sums and selections
-            of them), or a function of the step count that returns one (warm-up, annealing).
+            of them), or a function of the step count that returns one (warm-up, annealing). With one that
+            is not convex (MCP, SCAD, LogSum) it stops at a stationary point, of which there may be several.
             Leaves that are not selected get exactly the update the optimizer gives them.
         decay: of the average, which decides about zeros only. By default there is none: the average is
             over a window of 100 steps, which after 1,000 steps grows by one in three, to a third of all

@@ -42,10 +42,18 @@ class Regularizer(keras.Regularizer):
         or_else = "; for strengths there are L1, L2 and L1L2 in penalties.keras"
         check_penalty(penalty, "Regularizer's penalty", or_else)
         for atom, _ in penalty.atoms():
-            if isinstance(atom, penalties.Constraint):
+            if atom.flat:
+                what, way_out = (
+                    ("constraint", "kernel_constraint=penalties.keras.Constraint(...)")
+                    if isinstance(atom, penalties.Constraint)
+                    else (
+                        "penalty",
+                        "a LogSum, or kernel_constraint=penalties.keras.Constraint(Sparse(count))",
+                    )
+                )
                 raise TypeError(
-                    f"Regularizer got the constraint {atom!r}, whose gradient is 0 wherever there is one: "
-                    "pass kernel_constraint=penalties.keras.Constraint(...) to the layer"
+                    f"Regularizer got the {what} {atom!r}, whose gradient is 0 wherever there is one: pass "
+                    f"{way_out} to the layer"
                 )
         if any(selections for _, selections in penalty.atoms()):
             raise ValueError(

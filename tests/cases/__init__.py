@@ -12,6 +12,7 @@ from cases import (
     groups,
     matrices,
     nonconvex,
+    powers,
     sorted,
     variation,
 )
@@ -20,6 +21,7 @@ from cases.case import SHAPES, Case, flat, random_params, ravel, tree, unravel
 CASES: list[Case] = [
     *elementwise.CASES,
     *nonconvex.CASES,
+    *powers.CASES,
     *groups.CASES,
     *constraints.CASES,
     *sorted.CASES,

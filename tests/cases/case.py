@@ -73,7 +73,7 @@ class Case:
     value: Callable[[str, np.ndarray, float], float]  # R of the leaf at a path, given the strength
     # v − prox_{t·R}(v) at a path, given t·strength, where a closed form is known
     dual: Callable[[str, np.ndarray, float], np.ndarray] | None = None
-    degree: int | None = None  # R(a·w) = a^degree · R(w) for a > 0
+    degree: float | None = None  # R(a·w) = a^degree · R(w) for a > 0
     convex: bool = True
     linear: bool = True  # in the strength: R with 2·strength is 2·R
     bounded: bool = False  # R does not grow with weights that are large already
@@ -82,6 +82,7 @@ class Case:
     separable: bool = True  # a sum over single weights, so that each may have its own step
     constraint: bool = False  # R is 0 or infinite, and the prox a projection whatever step and factor
     exchangeable: bool = True  # R does not see the order of the weights along an axis
+    kink_stays: bool = True  # a weight that is zero has a kink there, whatever the others are
     holds_zero: bool = True  # R(0) = 0, which is its minimum
     grid: bool = True  # it takes one weight alone, and on a grid of numbers some are near the prox
     any_shape: bool = True  # it takes leaves of which no lengths are known

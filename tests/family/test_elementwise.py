@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+import optax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import ElasticNet as SklearnElasticNet
 from sklearn.linear_model import Lasso
 
-from penalties import L1, L2, ElasticNet
+from penalties import L1, L2, ElasticNet, NonNegative, NonNegativeL1, from_config, penalized, proximal
 from penalties._numerics import sum_scalars
 
 WEIGHTS = np.random.default_rng(0).normal(size=(5, 4))
@@ -83,6 +84,31 @@ def test_proxes_are_the_formulas_for_any_float64(v, strength, step):
     np.testing.assert_allclose(L2(strength).prox(v, step), v / (1 + 2 * step * strength), rtol=1e-14)
     both = ElasticNet(strength, 2.0).prox(v, step)
     np.testing.assert_allclose(both, soft / (1 + 4 * step), atol=1e-13)
+
+
+def test_non_negative_l1_is_the_lasso_of_positive_weights(x64):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 10))
+    y = x @ np.where(np.arange(10) < 4, [2.0, -2.0] * 5, 0) + 0.3 * rng.normal(size=60)
+    oracle = Lasso(alpha=0.1, positive=True, fit_intercept=False, tol=1e-14, max_iter=100_000).fit(x, y).coef_
+    penalty = NonNegativeL1(0.2)
+    assert from_config(penalty.to_config()) == penalty == NonNegative() + L1(0.2)
+    for tx in (  # the two ways that its docstring names
+        optax.chain(optax.sgd(0.05), proximal(penalty, 0.05)),
+        optax.chain(penalized(optax.sgd(0.05, 0.9), L1(0.2)), proximal(NonNegative())),
+    ):
+
+        def step(carry, _, tx=tx):
+            w, state = carry
+            updates, state = tx.update(jax.grad(lambda w: jnp.mean((x @ w - y) ** 2))(w), state, w)
+            return (optax.apply_updates(w, updates), state), None
+
+        w = jnp.ones(10)
+        w, _ = jax.jit(lambda w, s, step=step: jax.lax.scan(step, (w, s), length=2000)[0])(w, tx.init(w))
+        np.testing.assert_allclose(w, oracle, atol=1e-6)
+        np.testing.assert_array_equal(np.asarray(w) == 0, oracle == 0)
+    assert penalty(w) == pytest.approx(0.2 * oracle.sum(), rel=1e-5)
+    assert penalty(-w) == np.inf
 
 
 # Zero

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from penalties import L1, L2, GroupLasso, functional, group_lasso
+from penalties import L1, L2, ElasticNet, Grouped, GroupLasso, functional, group_lasso
 
 WEIGHTS = np.random.default_rng(0).normal(size=(3, 4))
 
@@ -155,7 +155,7 @@ def test_strengths_and_steps_may_not_vary_within_a_group():
     with pytest.raises(ValueError, match=r"strength of shape \(3, 4\) varies within the groups"):
         GroupLasso(jnp.ones((3, 4)))(w)
     with pytest.raises(ValueError, match=r"step of shape \(3, 4\) varies within the groups"):
-        GroupLasso(1.0).prox(w, jnp.ones((3, 4)))
+        Grouped(ElasticNet(1.0, 1.0)).prox(w, jnp.ones((3, 4)))
 
 
 def test_an_axis_that_a_leaf_has_not_is_an_error():

@@ -57,7 +57,7 @@ def test_prox_of_one_weight_is_found_by_brute_force(case: Case):
 
             low, high = -abs(v) - 1, abs(v) + 1
             for _ in range(3):
-                grid = np.linspace(low, high, 301)
+                grid = np.append(np.linspace(low, high, 301), 0.0)  # which costs nothing in L0, and it alone
                 best = grid[np.argmin([cost(x) for x in grid])]
                 low, high = best - (high - low) / 300, best + (high - low) / 300
             assert abs(float(z[path].squeeze()) - best) < 1e-5
@@ -126,6 +126,8 @@ def test_strength_zero_changes_nothing(case: Case, scale: float):
 
 @every_finite_case
 def test_large_step_reaches_exact_zeros_where_there_is_a_kink(case: Case):
+    if not case.kink_stays:
+        pytest.skip("the last weight of a group has no kink")
     z = flat(case.make(STRENGTH).prox(random_params(), 1e6))
     for path, w in z.items():
         if case.has_kink(path):

@@ -301,6 +301,17 @@ def test_an_array_of_strengths_in_a_file(tmp_path):
     assert float(loaded.losses[0]) == 6.0
 
 
+def test_groups_of_any_shape_in_a_file(tmp_path):
+    tiles = penalties.GroupLasso(0.1, groups=penalties.blocks((2, 1)), weights=[[1.0], [2.0]])
+    names = penalties.GroupLInf(0.1, groups=penalties.labels([[0], [1], [0], [1]]))
+    for penalty in (tiles, names):
+        model = linear(4, kernel_initializer="ones", kernel_regularizer=Regularizer(penalty))
+        model.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        assert loaded.layers[0].kernel_regularizer.penalty == penalty
+        assert float(loaded.losses[0]) == float(model.losses[0]) > 0
+
+
 # What is refused.
 
 

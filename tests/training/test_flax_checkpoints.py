@@ -12,7 +12,18 @@ from flax import serialization
 from flax.training import checkpoints
 from flax.training.train_state import TrainState
 
-from penalties import L1, L2, ElasticNet, GroupLasso, Penalty, add_penalty, kernels, penalized, proximal
+from penalties import (
+    L1,
+    L2,
+    ElasticNet,
+    GroupLasso,
+    Penalty,
+    add_penalty,
+    kernels,
+    labels,
+    penalized,
+    proximal,
+)
 
 from loops import assert_same
 from problems import lenient
@@ -26,6 +37,7 @@ PENALTIES = {
     "L2": L2(0.1),
     "ElasticNet": ElasticNet(0.1, 0.2),
     "GroupLasso": GroupLasso(0.1, axis=(-2,)).on("**/kernel"),
+    "labels": GroupLasso(0.1, groups=labels({"dense": {"kernel": [[0], [1]], "bias": [0, 1]}}), weights=2.0),
     "sum": L1(0.1).on("**/kernel") + 0.5 * L2(0.2).on(kernels) + L1(0.3).on(exclude="**/kernel"),
     "by a function": L1(0.1).on(lambda path, leaf: True),
     "by a mask": L1(0.1).on({"dense": {"kernel": True, "bias": False}}),
