@@ -31,7 +31,7 @@ class Steered(SettlingPenalty):
         return self.penalty.kink
 
     @property
-    def groups(self) -> Hashable:
+    def joint(self) -> Hashable:
         """Those of R."""
         return self.penalty.joint
 
