@@ -44,6 +44,7 @@ from penalties._penalty.rule import Average
 from penalties._penalty.settling import SettlingPenalty, SmoothPenalty
 from penalties._penalty.sizes import PenaltyOfSizes, SizePenalty
 from penalties._penalty.strengths import Strength
+from penalties._shrink.coupled import Coupled
 from penalties._shrink.couplings import CoupledAxis, CoupledUnits, Couplings, PinnedAxis, couplings
 from penalties._shrink.factorize import Factorization, Factors, factorize
 from penalties._shrink.report import ShrinkReport
@@ -74,6 +75,7 @@ __all__ = [
     "Average",
     "Box",
     "Constraint",
+    "Coupled",
     "CoupledAxis",
     "CoupledUnits",
     "Couplings",

@@ -9,12 +9,13 @@ from jax import Array
 from jax.core import Tracer
 
 from penalties._choose.problem import check_penalty
-from penalties._numerics import accumulator, widen
+from penalties._numerics import accumulator
 from penalties._penalty.base import Penalty
-from penalties._penalty.binding import bind
+from penalties._penalty.binding import bind_parts
+from penalties._penalty.rule import widened
 from penalties._penalty.settling import SettlingPenalty, check_settling
 from penalties._tree.opening import Opened
-from penalties._tree.paths import Leaf, at_leaf, is_inexact, leaves_with_paths
+from penalties._tree.paths import Leaf, is_inexact, leaves_with_paths
 
 
 def strength_max(penalty: Penalty, grads: Any) -> Array:
@@ -70,20 +71,19 @@ _NOT_FINITE, _NONE_HOLDS, _ALL_HOLD = 1, 2, 3
 @jax.jit
 def _strength_max(penalty: Penalty, grads: Any) -> tuple[Array, Array]:
     leaves = leaves_with_paths(grads)
-    kinked = [
-        (leaf, p, widen(leaf.value))
-        for leaf, p in zip(leaves, bind(penalty, leaves), strict=True)
-        if isinstance(p, SettlingPenalty) and p.kink
-    ]
+    kinked = [(part, widened(part.weights)) for part in bind_parts(penalty, leaves) if part.penalty.kink]
+    gradients = jax.tree.leaves([g for _, g in kinked])
 
     def left(factor: Array) -> list[Array]:
         """Where a weight at zero would move."""
-        return [
-            at_leaf(leaf, p.scaled(factor).subgradient_at, jnp.zeros_like(g), g, g) != 0
-            for leaf, p, g in kinked
-        ]
 
-    wide = [accumulator(g.dtype) for _, _, g in kinked]
+        def subgradient(penalty: Any, _: Any, g: Any) -> Any:
+            return penalty.scaled(factor).subgradient_at(jax.tree.map(jnp.zeros_like, g), g, g)
+
+        moves = [part.call(subgradient, g) for part, g in kinked]
+        return [x != 0 for x in jax.tree.leaves(moves)]
+
+    wide = [accumulator(g.dtype) for g in gradients]
     dtype = max(wide, key=lambda dtype: dtype.itemsize, default=jnp.dtype(jnp.float32))
     # Far from where a strength times a factor would overflow.
     most = jnp.asarray(min([float(jnp.finfo(each).max) ** 0.75 for each in wide], default=1.0), dtype)
@@ -93,8 +93,8 @@ def _strength_max(penalty: Penalty, grads: Any) -> tuple[Array, Array]:
         return _all(jnp.all(~moves | free) for moves, free in zip(left(factor), never, strict=True))
 
     found = _first(holds, most)
-    finite = _all(jnp.all(jnp.isfinite(g)) for _, _, g in kinked)
-    pulled = [g != 0 for _, _, g in kinked]
+    finite = _all(jnp.all(jnp.isfinite(g)) for g in gradients)
+    pulled = [g != 0 for g in gradients]
     none = ~_all(~jnp.any(p & f) for p, f in zip(pulled, never, strict=True))
     none &= _all(jnp.all(f | ~p) for p, f in zip(pulled, never, strict=True))
     every = (found < 1 / most) & ~none & ~_all(~jnp.any(p) for p in pulled)

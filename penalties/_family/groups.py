@@ -1,6 +1,7 @@
 """Penalties of whole groups of weights: any penalty of sizes on the size of a group."""
 
 import abc
+from collections.abc import Callable
 from typing import Any, NamedTuple, final
 
 import jax
@@ -8,9 +9,15 @@ import jax.numpy as jnp
 from jax import Array
 
 from penalties._family.elementwise import L1
+from penalties._family.group_rule import (
+    prox_of_groups,
+    settling_groups,
+    subgradient_of_groups,
+    value_of_groups,
+)
 from penalties._family.partitioned import PartitionedPenalty
 from penalties._family.thresholds import shrinkage
-from penalties._numerics import like, ratio, safe_root, squared
+from penalties._numerics import like, safe_root, squared
 from penalties._penalty.base import Order, Penalty
 from penalties._penalty.fields import group_weights, is_word, nested, remade, static
 from penalties._penalty.partitions import Partition
@@ -68,12 +75,7 @@ class GroupPenalty(PartitionedPenalty, abc.ABC):
 
     def value_at(self, w: Array) -> Array:
         of, phi, w = self._opened(w)
-        size = of.size(w)
-        value = phi.value_of(size)
-        # Where the squares overflow a strength of 0 gives NaN: 0 · ∞.
-        finite = phi.value_of(jnp.minimum(size, jnp.finfo(size.dtype).max))
-        value = jnp.where((size == jnp.inf) & jnp.isnan(value), finite, value)
-        return jnp.sum(of.split.once(of.square * value))
+        return value_of_groups(of, phi, w)
 
     def prox_at(self, v: Array, step: Array) -> Array:
         of, phi, v = self._opened(v)
@@ -81,11 +83,7 @@ class GroupPenalty(PartitionedPenalty, abc.ABC):
             by = of.split.broadcast(step) * (phi.strength * of.weight)
             return of.split.restored(v * like(shrinkage(jnp.abs(v), by, of.split), v))
         step = self.per_group(of.split, step, "step")
-        size = of.size(v)
-        new = phi.prox_of(size, step)
-        # Where the squares overflow, or underflow, what is not moved is still not moved.
-        whole = (new == size) & ((size > 0) | (step == 0) | (step * phi.half_width(v) == 0))
-        return of.split.restored(v * like(jnp.where(whole, 1, ratio(new, size)), v))
+        return of.split.restored(prox_of_groups(of, phi, v, step))
 
     def _opened(self, w: Array, *others: Array) -> tuple[Any, ...]:
         """The sizes of the groups of w, φ with the numbers of each group, and these arrays arranged."""
@@ -103,34 +101,17 @@ class SettlingGroupPenalty(GroupPenalty, SettlingPenalty, abc.ABC):
 
     def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
         of, phi, w, gradient, average = self._opened(w, gradient, average)
-        size = of.size(w)
-        smooth = gradient + like(ratio(phi.slope_of(size), size), w) * w
-        if not phi.kink:
-            return of.split.restored(smooth)
-        half_width, pull = phi.half_width(w), of.size(average)
-        beyond = ratio(pull - jnp.minimum(pull, half_width), pull)
-        beyond = jnp.where((pull == jnp.inf) & (half_width < jnp.inf), 1, beyond)  # the squares overflow
-        at_kink = (size == 0) & (half_width > 0)
-        return of.split.restored(jnp.where(at_kink, average * like(beyond, average), smooth))
+        return of.split.restored(subgradient_of_groups(of, phi, w, gradient, average))
 
     def settles_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
         of, phi, w, moved, direction = self._opened(w, moved, direction)
-        half_width, size = phi.half_width(w), of.size(w)
-        nonzero = size > 0
-        side = jnp.where(nonzero, w, -direction)
-        zero = of.split.sum(jnp.real(moved * jnp.conj(side))) <= 0
         if average is not None:
             average = average._replace(gradient=of.split.arranged(average.gradient))
-            pull = of.size(average.gradient)
-            # Near zero an optimizer that scales each weight by itself leaves the half-space though
-            # zero is wrong, again and again; a group whose average says so is left to turn round.
-            wrong = nonzero & (pull > half_width)
-            zero = zero & ~wrong | nonzero & _reaches_zero(of, phi, w, moved, direction, average)
-        return of.split.restored(zero & (half_width > 0))
+        return of.split.restored(settling_groups(of, phi, w, moved, direction, average))
 
 
 class Sizes(NamedTuple):
-    """The sizes ‖x_g‖₂/ω_g of groups, and what they are made of."""
+    """The `Grouping` of an arranged array: sizes ‖x_g‖₂/ω_g, and what they are made of."""
 
     split: Split
     weight: Any  # ω
@@ -140,21 +121,17 @@ class Sizes(NamedTuple):
         """Of an arranged array, kept; with gradient 0 at a zero group."""
         return safe_root(self.split.sum(squared(x))) / self.weight
 
+    def total(self, of_groups: Array) -> Array:
+        return jnp.sum(self.split.once(self.square * of_groups))
 
-def _reaches_zero(
-    of: Sizes, phi: SizePenalty, w: Array, moved: Array, direction: Array, average: Average
-) -> Array:
-    """Whether zero is a prox-gradient step away, one as long as the average has been gathering.
+    def inner(self, x: Array, y: Array) -> Array:
+        return self.split.sum(jnp.real(x * jnp.conj(y)))
 
-    A noisy group shrinks without ever turning round. The step the optimizer has just made, s =
-    ‖moved − w‖ / max(‖direction‖, φ′(0)) for each unit of gradient, taken for the 1/weight steps that
-    the average ḡ stands for, lands at zero if ‖w‖ + (s/weight)·‖ḡ‖ < (s/weight)·φ′(‖w‖). At a nonzero
-    stationary point ‖ḡ‖ = φ′(‖w‖), and it never does.
-    """
-    size, pull = of.size(w), of.size(average.gradient)
-    per_gradient = jnp.maximum(of.size(direction), phi.half_width(w))
-    stride = of.size(moved - w)
-    return size * per_gradient * average.weight < stride * (phi.slope_of(size) - pull)
+    def each(self, function: Callable[..., Array], of_groups: tuple[Array, ...], *arrays: Array) -> Array:
+        return function(*of_groups, *arrays)
+
+    def mask(self, of_groups: Array, w: Array) -> Array:
+        return of_groups
 
 
 _LASSO = L1(0.0)

@@ -13,9 +13,9 @@ from jax.core import Tracer
 from penalties._measure.sparsity import count_zeros, is_weight
 from penalties._numerics import sum_scalars
 from penalties._penalty.base import Penalty, check_penalty
-from penalties._penalty.binding import positions
+from penalties._penalty.binding import positions, positions_of
 from penalties._penalty.constraint import Constraint
-from penalties._penalty.evaluation import leaf_values
+from penalties._penalty.evaluation import part_values
 from penalties._penalty.fields import Kind, names, number_names, remade
 from penalties._penalty.strengths import PerLeaf
 from penalties._tables import Tabular
@@ -162,7 +162,8 @@ class Description(Tabular, Mapping[str, Row]):
 def _measured(penalty: Penalty, tree: Any) -> tuple[dict[int, Array], Array, dict[int, Array]]:
     """The value of each penalized leaf, their sum, and the zeros of each leaf that can have any."""
     leaves = leaves_with_paths(tree)
-    values = leaf_values(penalty, leaves)
+    # What is of several leaves together stands at the first of them.
+    values = {part.at[0]: value for part, value in part_values(penalty, leaves)}
     zeros = {i: count_zeros(leaf.value) for i, leaf in enumerate(leaves) if _is_numeric(leaf)}
     return values, sum_scalars(list(values.values())), zeros
 
@@ -179,7 +180,7 @@ def _texts(penalty: Penalty, leaves: Sequence[Leaf]) -> dict[int, str]:
     texts: dict[int, list[str]] = {}
     for atom, selections in penalty.atoms():
         at = _text_for(atom, leaves)
-        for i in positions(leaves, selections):
+        for i in positions_of((atom, selections), leaves):
             texts.setdefault(i, []).append(repr(at(leaves[i])))
     return {i: " + ".join(parts) for i, parts in texts.items()}
 

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from penalties._numerics import sum_scalars, widen
+from penalties._numerics import sum_scalars
 from penalties._penalty import rule
 from penalties._penalty.base import Penalty
-from penalties._penalty.binding import bind_joined
+from penalties._penalty.binding import bind_parts_joined
 from penalties._penalty.settling import check_settling
+from penalties._tree.joining import join
 from penalties._tree.opening import Opened
 from penalties._tree.paths import is_inexact, leaves_with_paths
 from penalties._tree.types import Params
@@ -61,12 +62,15 @@ def optimality(penalty: Penalty, params: Params, grads: Params) -> Optimality:
 
 @jax.jit
 def _optimality(penalty: Penalty, params: Any, grads: Any) -> Optimality:
-    gradients = leaves_with_paths(grads)
-    bound = bind_joined(penalty, leaves_with_paths(params), gradients, "grads")
+    leaves, gradients = leaves_with_paths(params), leaves_with_paths(grads)
+    values, joined = [leaf.value for leaf in gradients], join(leaves, gradients, "grads")
+    norms_of: dict[int, Array] = {}
+    for part in bind_parts_joined(penalty, leaves, gradients, "grads"):
+        norms_of |= part.by_position(part.call(_square_norms, part.of(values)))
     squares = {
-        gradient.path: _square_norm(p, leaf.value, gradient.value)
-        for (p, leaf), gradient in zip(bound, gradients, strict=True)
-        if leaf.trainable and is_inexact(gradient)  # integers have gradients of float0
+        gradient.path: norms_of[i] if i in norms_of else _square_norms(None, leaves[at].value, gradient.value)
+        for i, (at, gradient) in enumerate(zip(joined, gradients, strict=True))
+        if leaves[at].trainable and is_inexact(gradient)  # integers have gradients of float0
     }
     # Not a dict, whose keys jit sorts: "10" before "2".
     norms = OrderedDict((path, jnp.sqrt(square)) for path, square in squares.items())
@@ -74,8 +78,8 @@ def _optimality(penalty: Penalty, params: Any, grads: Any) -> Optimality:
 
 
 @jax.jit
-def _square_norm(penalty: Any, w: Array, gradient: Array) -> Array:
-    wide = widen(gradient)
+def _square_norms(penalty: Any, w: Any, gradient: Any) -> Any:
+    wide = rule.widened(gradient)
     if penalty is not None:
         wide = rule.direction(penalty, w, wide, wide)
-    return jnp.sum(jnp.real(wide * jnp.conj(wide)))
+    return jax.tree.map(lambda wide: jnp.sum(jnp.real(wide * jnp.conj(wide))), wide)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from penalties._penalty.fields import Kind, names, number_names, range_of, reach_of, remade
 from penalties._penalty.partitions import Partition
+from penalties._penalty.parts import Part
 from penalties._penalty.strengths import PerLeaf, guarded
 from penalties._tree.joining import join
 from penalties._tree.opening import Opened
@@ -18,6 +19,10 @@ from penalties._tree.selection import nothing_selected
 if TYPE_CHECKING:
     from penalties._penalty.algebra import Selected
     from penalties._penalty.base import Penalty
+    from penalties._penalty.joint import JointPenalty
+
+P = TypeVar("P")
+Atom = tuple["Penalty", Sequence["Selected"]]  # one term of a sum, with the selections around it
 
 
 def bind(
@@ -27,8 +32,20 @@ def bind(
 
     Only leaves at the positions `within` are asked for, if it is given.
     """
+    for atom, _ in penalty.atoms():
+        if atom.spans_leaves:
+            raise TypeError(
+                f"{atom!r} has groups that span leaves, and this is worked out leaf by leaf: call the "
+                "penalty or its prox, or train with `penalized`, `proximal` or `add_penalty`"
+            )
+    return _bind(penalty.atoms(), leaves, within)
+
+
+def _bind(
+    atoms: Iterable[Atom], leaves: Sequence[Leaf], within: Sequence[int] | None
+) -> list[Penalty | None]:
     bound: list[list[Penalty]] = [[] for _ in leaves]
-    for atom, selections in penalty.atoms():
+    for atom, selections in atoms:
         if atom.of_trees:
             raise TypeError(
                 f"{atom!r} is a function of all params at once, and has a value only: {atom.way_out}"
@@ -42,6 +59,75 @@ def bind(
             if None not in parts.values():
                 bound[i].append(remade(at(leaves[i]), **parts))
     return [functools.reduce(operator.add, atoms) if atoms else None for atoms in bound]
+
+
+def bind_parts(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Part]:
+    """The penalty taken apart into what is worked on by itself, strengths filled in for it."""
+    atoms = list(penalty.atoms())
+    bound = _bind((atom for atom in atoms if not atom[0].spans_leaves), leaves, None)
+    together = [block for atom in atoms if atom[0].spans_leaves for block in _blocks(atom, leaves)]
+    taken = [i for _, at in together for i in at]
+    for i in taken:
+        if taken.count(i) > 1:
+            raise TypeError(
+                f"two penalties have groups that span leaves on the leaf {leaves[i].path!r}: give each "
+                "leaves of its own, or one penalty all classes of units"
+            )
+    parts = [Part(p, (leaves[i],), (i,), False) for i, p in enumerate(bound) if p and i not in taken]
+    for block, at in together:
+        single = tuple(bound[i] for i in at)
+        whole = block if not any(single) else block.beside(single)
+        parts.append(Part(whole, tuple(leaves[i] for i in at), at, True))
+    return parts
+
+
+def bind_parts_joined(
+    penalty: Penalty, params: Sequence[Leaf], other: Sequence[Leaf], name: str
+) -> list[Part]:
+    """`bind_parts` on params, with the positions of leaves among those of `other`.
+
+    Bound on all leaves of params: a selection is no error where only the gradients lack its leaves.
+    """
+    place = {i: j for j, i in enumerate(join(params, other, name))}
+    parts = []
+    for part in bind_parts(penalty, params):
+        at = tuple(place[i] for i in part.at if i in place)
+        if part.is_joint and len(at) < len(part.at):
+            lacking = [leaf.path for i, leaf in zip(part.at, part.leaves, strict=True) if i not in place]
+            raise ValueError(
+                f"{name} lacks the leaves {lacking}, which have groups in common with others: a unit becomes "
+                "zero with all of its weights; leave them out of the penalty with `.on(exclude=...)`"
+            )
+        if at:
+            parts.append(part._replace(at=at))
+    return parts
+
+
+def _blocks(atom: Atom, leaves: Sequence[Leaf]) -> Iterator[tuple[JointPenalty, tuple[int, ...]]]:
+    penalty, chosen = atom[0], positions_of(atom, leaves)
+    for block, at in cast("JointPenalty", penalty).blocks(leaves, chosen):
+        yield _with_one_number(block, [leaves[i] for i in at]), at
+
+
+def _with_one_number(penalty: P, leaves: Sequence[Leaf]) -> P:
+    """The penalty with the numbers that are for all of these leaves together."""
+    values: dict[str, Any] = {
+        name: _with_one_number(getattr(penalty, name), leaves) for name in names(penalty, Kind.NESTED)
+    }
+    for name in number_names(penalty):
+        value = guarded(getattr(penalty, name), range_of(penalty, name))
+        values[name] = PerLeaf(value, f"{type(penalty).__name__}.{name}", leaves).together(leaves)
+    return remade(penalty, **values)
+
+
+def positions_of(atom: Atom, leaves: Sequence[Leaf]) -> list[int]:
+    """Where the leaves stand that this penalty is of, with the selections around it."""
+    penalty, selections = atom
+    chosen = positions(leaves, selections)
+    if not penalty.spans_leaves:
+        return chosen
+    paths = set(cast("JointPenalty", penalty).paths)
+    return [i for i in chosen if leaves[i].path in paths]
 
 
 def positions(leaves: Sequence[Leaf], selections: Sequence[Selected]) -> list[int]:
@@ -101,15 +187,4 @@ def _binder(penalty: Penalty, leaves: Sequence[Leaf]) -> Callable[[Leaf], Penalt
 
 def check(penalty: Penalty, params: Any) -> None:
     """Raises what calling the penalty on these params would raise."""
-    bind(penalty, Opened(params).leaves)
-
-
-def bind_joined(
-    penalty: Penalty, params: Sequence[Leaf], other: Sequence[Leaf], name: str
-) -> list[tuple[Penalty | None, Leaf]]:
-    """For each leaf of `other` its penalty, and the leaf of params.
-
-    Bound on all leaves of params: a selection is no error where only the gradients lack its leaves.
-    """
-    joined, bound = join(params, other, name), bind(penalty, params)
-    return [(bound[i], params[i]) for i in joined]
+    bind_parts(penalty, Opened(params).leaves)

@@ -9,14 +9,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from penalties._numerics import sum_scalars, widen
+from penalties._numerics import sum_scalars
 from penalties._penalty import rule
-from penalties._penalty.binding import bind, bind_joined
+from penalties._penalty.binding import bind_parts, bind_parts_joined
 from penalties._penalty.fields import remade
+from penalties._penalty.parts import Part
 from penalties._penalty.strengths import PerLeaf, as_jax_leaf, guarded
 from penalties._tree.joining import join
 from penalties._tree.opening import Opened
-from penalties._tree.paths import Leaf, at_leaf, leaves_with_paths
+from penalties._tree.paths import Leaf, leaves_with_paths
 
 if TYPE_CHECKING:
     from penalties._penalty.algebra import Selected
@@ -50,41 +51,39 @@ def settle(penalty: Penalty, params: Any, moved: Any, direction: Any) -> Any:
 
 
 @jax.jit
-def _value_at(penalty: Penalty, w: Array) -> Array:
+def _value_at(penalty: Penalty, w: Any) -> Array:
     value = penalty.value_of_leaf(w)
     if jnp.shape(value):
         raise ValueError(
             f"{type(penalty).__name__}.value_at returned an array of shape {jnp.shape(value)} for a leaf of "
-            f"shape {w.shape}: expected a scalar, such as a jnp.sum"
+            f"shape {jnp.shape(w)}: expected a scalar, such as a jnp.sum"
         )
     return value
 
 
 @jax.jit
-def _prox_at(penalty: Penalty, w: Array, step: Array) -> Array:
-    new = penalty.prox_at(widen(w), step)
-    if new.shape != w.shape:
-        raise ValueError(
-            f"{type(penalty).__name__}.prox_at returned an array of shape {new.shape} for a leaf of shape "
-            f"{w.shape}: expected the leaf's shape"
-        )
-    return new.astype(w.dtype)
+def _prox_at(penalty: Penalty, w: Any, step: Array) -> Any:
+    def kept(new: Array, w: Array) -> Array:
+        if new.shape != w.shape:
+            raise ValueError(
+                f"{type(penalty).__name__}.prox_at returned an array of shape {new.shape} for a leaf of "
+                f"shape {w.shape}: expected the leaf's shape"
+            )
+        return new.astype(w.dtype)
+
+    return jax.tree.map(kept, penalty.prox_at(rule.widened(w), step), w)
 
 
-def leaf_values(penalty: Penalty, leaves: Sequence[Leaf]) -> dict[int, Array]:
-    """R of each leaf that is penalized, by the leaf's position; to be called inside jit."""
-    return {
-        i: at_leaf(leaf, _value_at, p, leaf.value)
-        for i, (p, leaf) in enumerate(zip(bind(penalty, leaves), leaves, strict=True))
-        if p is not None
-    }
+def part_values(penalty: Penalty, leaves: Sequence[Leaf]) -> list[tuple[Part, Array]]:
+    """R of each leaf that is penalized, or of leaves that have groups in common; to be called inside jit."""
+    return [(part, part.call(_value_at)) for part in bind_parts(penalty, leaves)]
 
 
 @jax.jit
 def _value(penalty: Penalty, tree: Any) -> Array:
     of_trees = [(atom, selections) for atom, selections in penalty.atoms() if atom.of_trees]
     if not of_trees:
-        return sum_scalars(list(leaf_values(penalty, leaves_with_paths(tree)).values()))
+        return sum_scalars([value for _, value in part_values(penalty, leaves_with_paths(tree))])
     for atom, selections in of_trees:
         if selections:
             raise TypeError(
@@ -105,31 +104,29 @@ def _selected(atom: Penalty, selections: Sequence[Selected]) -> Penalty:
 def _prox(penalty: Penalty, tree: Any, step: Any) -> dict[int, Array]:
     leaves = leaves_with_paths(tree)
     steps = PerLeaf(guarded(step), "step", leaves)
-    return {
-        i: at_leaf(leaf, _prox_at, p, leaf.value, steps.at(leaf))
-        for i, (p, leaf) in enumerate(zip(bind(penalty, leaves), leaves, strict=True))
-        if p is not None
-    }
+    new: dict[int, Array] = {}
+    for part in bind_parts(penalty, leaves):
+        at = steps.together(part.leaves) if part.is_joint else steps.at(part.leaves[0])
+        new |= part.by_position(part.call(_prox_at, at))
+    return new
 
 
 @jax.jit
 def _subgradient(penalty: Penalty, params: Any, grads: Any) -> dict[int, Array]:
     gradients = leaves_with_paths(grads)
-    bound = bind_joined(penalty, leaves_with_paths(params), gradients, "grads")
-    return {
-        i: at_leaf(leaf, rule.direction, p, leaf.value, gradient.value, gradient.value)
-        for i, ((p, leaf), gradient) in enumerate(zip(bound, gradients, strict=True))
-        if p is not None
-    }
+    values = [leaf.value for leaf in gradients]
+    new: dict[int, Array] = {}
+    for part in bind_parts_joined(penalty, leaves_with_paths(params), gradients, "grads"):
+        new |= part.by_position(part.call(rule.direction, part.of(values), part.of(values)))
+    return new
 
 
 @jax.jit
 def _settle(penalty: Penalty, params: Any, moved: Any, direction: Any) -> dict[int, Array]:
-    new, directions = leaves_with_paths(moved), leaves_with_paths(direction)
-    bound = bind_joined(penalty, leaves_with_paths(params), new, "moved")
-    at = join(directions, new, "moved", "direction")
-    return {
-        i: at_leaf(leaf, rule.settled, p, leaf.value, new[i].value, directions[at[i]].value, None)
-        for i, (p, leaf) in enumerate(bound)
-        if p is not None
-    }
+    leaves, directions = leaves_with_paths(moved), leaves_with_paths(direction)
+    at = join(directions, leaves, "moved", "direction")
+    values, aligned = [leaf.value for leaf in leaves], [directions[i].value for i in at]
+    new: dict[int, Array] = {}
+    for part in bind_parts_joined(penalty, leaves_with_paths(params), leaves, "moved"):
+        new |= part.by_position(part.call(rule.settled, part.of(values), part.of(aligned), None))
+    return new

@@ -155,6 +155,16 @@ class PerLeaf:
         """This leaf's part, as it was given."""
         return by_prefix(self._lookup, leaf.path, self._name) if self._is_tree else self._value
 
+    def together(self, leaves: Sequence[Leaf]) -> Array:
+        """The one number for leaves that are worked on together, in the widest of their accumulators."""
+        if self._is_tree or self._value.ndim:
+            raise ValueError(
+                f"{self._name} varies among weights that become zero together, on the leaves "
+                f"{[leaf.path for leaf in leaves][:20]}: give one number; what is to have another one is a "
+                "penalty of its own, on other classes of units"
+            )
+        return self._value.astype(max((accumulator(leaf.value.dtype) for leaf in leaves), key=_bytes))
+
     def whole(self, leaf: Leaf) -> Array:
         """This leaf's part, of whatever shape, in the leaf's accumulator dtype."""
         return self.part(leaf).astype(accumulator(leaf.value.dtype))
@@ -188,6 +198,10 @@ class PerLeaf:
                 f"shape {shape}: give a scalar, or an array whose shape fits the leaf's"
             )
         return value.reshape((1,) * (len(shape) - value.ndim) + value.shape)
+
+
+def _bytes(dtype: Any) -> int:
+    return dtype.itemsize
 
 
 def is_number(x: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from penalties._shrink.coupled import Coupled
 from penalties._shrink.cut import take
 from penalties._tree.nnx_modules import is_module, merge, split
 from penalties._tree.paths import is_array, leaves_with_paths
@@ -15,12 +16,14 @@ from penalties._tree.paths import is_array, leaves_with_paths
 def cut_along(
     tree: Any, paths: Sequence[str], shapes: Sequence[tuple[int, ...]], masks: list[list[np.ndarray]]
 ) -> Any:
-    """The tree, its leaves cut whose path ends with that of a leaf of the params."""
+    """The tree with those leaves cut whose path ends with that of a leaf of the params, and `Coupled`."""
     if is_module(tree):
         graph, state = split(tree)
         return merge(graph, cut_along(state, paths, shapes, masks))
+    kept = dict(zip(paths, masks, strict=True)).__getitem__
+    tree = jax.tree.map(lambda x: x.kept(kept) if _is_coupled(x) else x, tree, is_leaf=_is_coupled)
+    found = any(map(_is_coupled, jax.tree.leaves(tree, is_leaf=_is_coupled)))
     leaves, treedef = jax.tree.flatten(tree)
-    found = False
     for i, leaf in enumerate(leaves_with_paths(tree)):
         n = _longest(leaf.path, paths)
         if n is None or not is_array(leaf.value):
@@ -46,6 +49,10 @@ def cut_along(
             "params"
         )
     return treedef.unflatten(leaves)
+
+
+def _is_coupled(node: Any) -> bool:
+    return isinstance(node, Coupled)
 
 
 def _longest(path: str, paths: Sequence[str]) -> int | None:

@@ -52,7 +52,7 @@ def couplings(fn: Any, params: Params, *inputs: Params) -> "Couplings":
     """
     network = Network(fn, params, inputs)
     coupling = Coupling(Program(network.function, network.leaves, network.inputs))
-    return described(coupling, units_of(coupling), network.paths)
+    return described(coupling, units_of(coupling), network)
 
 
 @final
@@ -68,6 +68,7 @@ class CoupledAxis:
             axis was merged from several, as by a flatten.
         summed: whether the axis is summed over where the leaf is used: the leaf reads the units.
         makes: whether the units come out of the leaf; a tied embedding makes and reads them.
+        trained: whether the leaf is trained, and no statistic of a norm.
 
     >>> import jax.numpy as jnp
     >>> from penalties import couplings
@@ -83,6 +84,7 @@ class CoupledAxis:
     positions: np.ndarray
     summed: bool
     makes: bool
+    trained: bool
 
 
 @final
@@ -174,12 +176,13 @@ class Couplings(Tabular, Sequence[CoupledUnits]):
             yield title, "", axis.path, f"{axis.axis} of {axis.length}: {axis.why}"
 
 
-def described(coupling: Coupling, units: Units, paths: list[str]) -> Couplings:
+def described(coupling: Coupling, units: Units, network: Network) -> Couplings:
     """The classes of units with the paths of their leaves."""
     found: list[CoupledUnits] = []
+    paths = network.paths
     taken: set[str] = set()
     for c in range(units.count):
-        axes = _axes_of(coupling, units, paths, c)
+        axes = _axes_of(coupling, units, network, c)
         makers = [axis for axis in axes if is_made(coupling, paths.index(axis.path), axis.axis)]
         first = [*makers, *(axis for axis in axes if axis.makes), *axes][0]
         name = f"{first.path} axis {first.axis}"
@@ -190,7 +193,7 @@ def described(coupling: Coupling, units: Units, paths: list[str]) -> Couplings:
     return Couplings(tuple(found), _pinned(coupling, paths))
 
 
-def _axes_of(coupling: Coupling, units: Units, paths: list[str], c: int) -> tuple[CoupledAxis, ...]:
+def _axes_of(coupling: Coupling, units: Units, network: Network, c: int) -> tuple[CoupledAxis, ...]:
     rows = np.flatnonzero(units.classes[units.unit] == c)
     axes = []
     for leaf, axis in np.unique(np.stack([units.leaf[rows], units.axis[rows]], 1), axis=0):
@@ -200,7 +203,8 @@ def _axes_of(coupling: Coupling, units: Units, paths: list[str], c: int) -> tupl
         length = coupling.shape(coupling.program.leaves[leaf])[axis]
         summed = is_summed(coupling, leaf, axis)
         makes = not summed or is_made(coupling, leaf, axis)
-        axes.append(CoupledAxis(paths[leaf], int(axis), length, positions, summed, makes))
+        path, trained = network.paths[leaf], network.trained[leaf]
+        axes.append(CoupledAxis(path, int(axis), length, positions, summed, makes, trained))
     return tuple(axes)
 
 

@@ -17,6 +17,7 @@ class Network:
     Attributes:
         leaves: the arrays among the params; everything else in them is part of the function.
         paths: of each.
+        trained: whether each is trained, and no statistic of a norm.
         inputs: the arrays among the inputs.
     """
 
@@ -31,7 +32,10 @@ class Network:
         elif is_module(params):
             self._graph, params = split(_evaluated(params))
         self._others, self.leaves, self._treedef = _arrays(params)
-        self.paths = [leaf.path for leaf in leaves_with_paths(params) if _is_input(leaf.value)]
+        leaves = [leaf for leaf in leaves_with_paths(params) if _is_input(leaf.value)]
+        self.paths = [leaf.path for leaf in leaves]
+        kept_still = set() if self.keras is None else list(params)[len(self.keras.trainable_variables) :]
+        self.trained = [leaf.trainable and leaf.path not in kept_still for leaf in leaves]
         self._other_inputs, self.inputs, self._input_treedef = _arrays(inputs)
 
     def function(self, leaves: Sequence[Any], inputs: Sequence[Any]) -> Any:

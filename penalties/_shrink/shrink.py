@@ -99,7 +99,7 @@ class Shrunk:
         self._masks: Masks = analysis.masks(keep)
         self._amounts = amounts
         self._cuts = {self._network.signature: Cut(coupling, keep)}
-        self.couplings: Couplings = described(coupling, analysis.units, self._network.paths)
+        self.couplings: Couplings = described(coupling, analysis.units, self._network)
         self.params: Any = self._network.tree(self._small_leaves())
         classes = enumerate(self.couplings)
         self.kept: Mapping[str, np.ndarray] = {
@@ -144,7 +144,8 @@ class Shrunk:
 
         For optimizer states, averages of params and masks: every leaf is cut whose path ends with that
         of a leaf of the params; counters and all other leaves stay as they are. Constants of dead units
-        are moved into biases in `params` alone.
+        are moved into biases in `params` alone. A `Coupled` penalty becomes one of the units
+        that stay, whose |u| are the weights that they have left.
 
         Raises:
             ValueError: no leaf has such a path; one that has is of another shape, as the factored

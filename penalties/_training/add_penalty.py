@@ -4,11 +4,10 @@ from typing import Any
 
 import jax
 import optax
-from jax import Array
 
-from penalties._numerics import widen
 from penalties._penalty.base import Penalty
 from penalties._penalty.constraint import refuse_flat
+from penalties._penalty.rule import widened
 from penalties._training.scheduled import (
     ScheduledPenalty,
     check_scheduled,
@@ -71,15 +70,12 @@ def add_penalty(penalty: ScheduledPenalty) -> optax.GradientTransformationExtraA
         require_params(params, "add_penalty")
         state = next_state(penalty, state)
 
-        def add(bound, leaf, update):
-            return _plus_gradient(bound, leaf.value, update.value)
-
-        return map_bound(add, state.penalty, params, updates), state
+        return map_bound(_plus_gradient, state.penalty, params, updates), state
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
 @jax.jit
-def _plus_gradient(penalty: Penalty, w: Array, update: Array) -> Array:
-    gradient = jax.grad(lambda w: penalty.value_at(widen(w)))(w)
-    return update + gradient.astype(update.dtype)
+def _plus_gradient(penalty: Any, w: Any, update: Any) -> Any:
+    gradient = jax.grad(lambda w: penalty.value_at(widened(w)))(w)
+    return jax.tree.map(lambda update, gradient: update + gradient.astype(update.dtype), update, gradient)

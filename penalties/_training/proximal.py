@@ -10,6 +10,7 @@ from jax import Array
 from penalties._numerics import widen, wider
 from penalties._penalty.base import Penalty
 from penalties._penalty.constraint import is_constraint
+from penalties._penalty.rule import widened
 from penalties._penalty.strengths import checked, guarded
 from penalties._training.scheduled import (
     ScheduledPenalty,
@@ -77,8 +78,8 @@ def proximal(penalty: ScheduledPenalty, step_size: Any = None) -> optax.Gradient
         step = guarded(step_size(state.penalty_step) if callable(step_size) else step_size)
         state = next_state(penalty, state)
 
-        def shrink(bound, leaf, update):
-            return _proximal_update(bound, leaf.value, update.value, step)
+        def shrink(bound: Any, w: Any, update: Any) -> Any:
+            return _proximal_update(bound, w, update, step)
 
         return map_bound(shrink, state.penalty, params, updates), state
 
@@ -108,9 +109,11 @@ def _check_constraint(penalty: Penalty) -> None:
 
 
 @jax.jit
-def _proximal_update(penalty: Penalty, w: Array, update: Array, step: Array) -> Array:
-    wide = widen(w)
-    moved = wide + widen(update).astype(wide.dtype)
-    new = penalty.prox_at(moved, step.astype(wide.real.dtype))
+def _proximal_update(penalty: Any, w: Any, update: Any, step: Array) -> Any:
+    wide = widened(w)
+    moved = jax.tree.map(lambda wide, update: wide + widen(update).astype(wide.dtype), wide, update)
+    new = penalty.prox_at(moved, step.astype(jax.tree.leaves(wide)[0].real.dtype))
     # The wider dtype, in which −w is exact, and zeros with it.
-    return (new - wide).astype(wider(w, update))
+    return jax.tree.map(
+        lambda new, wide, w, update: (new - wide).astype(wider(w, update)), new, wide, w, update
+    )

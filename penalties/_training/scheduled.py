@@ -12,7 +12,6 @@ from jax import Array
 from penalties._penalty import binding, flax_states
 from penalties._penalty.base import Penalty, check_penalty
 from penalties._tree.opening import Opened
-from penalties._tree.paths import Leaf, at_leaf
 
 ScheduledPenalty = Penalty | Callable[[Array], Penalty]
 """A penalty, or a function of the step count (int32, from 0) that returns one."""
@@ -45,17 +44,16 @@ def next_state(penalty: ScheduledPenalty, state: PenaltyState) -> PenaltyState:
     return PenaltyState(current, given, increment(state.penalty_step))
 
 
-def map_bound(function: Callable[[Penalty, Leaf, Leaf], Array], penalty: Penalty, params: Any, updates: Any):
-    """`updates` with `function(penalty of the leaf, leaf of params, leaf of updates)` where selected."""
+def map_bound(function: Callable[[Any, Any, Any], Any], penalty: Penalty, params: Any, updates: Any) -> Any:
+    """`updates` with `function(bound penalty, params, updates)` where selected, leaf by leaf.
+
+    Where groups span leaves the function is given tuples of arrays, and returns one.
+    """
     opened = Opened(updates)
-    bound = binding.bind_joined(penalty, Opened(params).leaves, opened.leaves, "updates")
-    return opened.with_leaves(
-        {
-            i: at_leaf(leaf, function, p, leaf, update)
-            for i, ((p, leaf), update) in enumerate(zip(bound, opened.leaves, strict=True))
-            if p is not None
-        }
-    )
+    new: dict[int, Array] = {}
+    for part in binding.bind_parts_joined(penalty, Opened(params).leaves, opened.leaves, "updates"):
+        new |= part.by_position(part.call(function, part.of(opened.values)))
+    return opened.with_leaves(new)
 
 
 def check_scheduled(penalty: Any) -> None:

@@ -50,26 +50,26 @@ def _dithered(x: Array, count: Array) -> Array:
 
 
 @jax.jit
-def settled_update(
-    penalty: Any, w: Array, update: Array, direction: Array, average: Array, weight: Array
-) -> Array:
+def settled_update(penalty: Any, w: Any, update: Any, direction: Any, average: Any, weight: Array) -> Any:
     """The update, or exactly −w where the step w + update crossed a kink; around a center, center − w.
 
     In the wider of the dtypes of w and update: −w must be exact for w + (−w) to be 0. To a center the way is
     exact where w is between a half and twice the center (Sterbenz), and from further away in the step after.
     """
-    dtype = wider(w, update)
     if not penalty.kink:
-        return update.astype(dtype)
-    wide = widen(w)
-    moved = wide + widen(update).astype(wide.dtype)
+        return jax.tree.map(lambda w, update: update.astype(wider(w, update)), w, update)
+    wide = rule.widened(w)
+    moved = jax.tree.map(lambda wide, update: wide + widen(update).astype(wide.dtype), wide, update)
     settling = rule.settles(penalty, w, moved, direction, Average(average, weight))
-    return jnp.where(settling, (penalty.settled_at(wide) - wide).astype(dtype), update.astype(dtype))
+
+    def settled(settles: Array, zero: Array, wide: Array, w: Array, update: Array) -> Array:
+        dtype = wider(w, update)
+        return jnp.where(settles, (zero - wide).astype(dtype), update.astype(dtype))
+
+    return jax.tree.map(settled, settling, penalty.settled_at(wide), wide, w, update)
 
 
-def settled_weights(
-    penalty: Any, w: Array, moved: Array, direction: Array, average: Array, weight: Array
-) -> Array:
+def settled_weights(penalty: Any, w: Any, moved: Any, direction: Any, average: Any, weight: Array) -> Any:
     """`moved`, or exactly 0 where the step from w crossed a kink."""
     return rule.settled(penalty, w, moved, direction, Average(average, weight))
 

@@ -1,25 +1,17 @@
 """One step of `penalized`: each tree opened once, joined once, worked on leaf by leaf, closed once."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from jax import Array
 
 from penalties._penalty.base import Penalty
-from penalties._penalty.binding import bind_joined
+from penalties._penalty.binding import bind_parts_joined
+from penalties._penalty.parts import Part
 from penalties._training import settling
 from penalties._tree.joining import join
 from penalties._tree.opening import Opened
-from penalties._tree.paths import Leaf, at_leaf
-
-
-class _Row(NamedTuple):
-    """One leaf that is penalized, and what the rule for zeros is told of it."""
-
-    i: int  # among the leaves of the gradients
-    leaf: Leaf  # of the params
-    penalty: Penalty
-    average: Array  # of its gradient; the gradient itself where there is no kink, and none is needed
+from penalties._tree.paths import Leaf
 
 
 class Step:
@@ -36,50 +28,54 @@ class Step:
     ):
         self.weights, self._gradients, self._weight = Opened(params), Opened(gradients), weight
         values = self._gradients.values
-        bound = bind_joined(penalty, self.weights.leaves, self._gradients.leaves, "updates")
+        self._parts = bind_parts_joined(penalty, self.weights.leaves, self._gradients.leaves, "updates")
         self.average, averages = _averaged(average, self._gradients.leaves, weight, count)
-        self._rows = [
-            _Row(i, leaf, p, averages[i] if i in averages else _needing_none(values[i], p, leaf))
-            for i, (p, leaf) in enumerate(bound)
-            if p is not None
-        ]
-        self._directions = {
-            row.i: at_leaf(
-                row.leaf, settling.direction, row.penalty, row.leaf.value, values[row.i], row.average
-            )
-            for row in self._rows
-        }
+        self._averages, self._directions = {}, {}
+        for part in self._parts:
+            _check_average(part, averages)
+            # The gradient in place of an average where there is no kink, and none is needed.
+            self._averages |= {i: averages.get(i, values[i]) for i in part.at}
+            fed = part.call(settling.direction, part.of(values), part.of(self._averages))
+            self._directions |= part.by_position(fed)
         self.fed = self._gradients.with_leaves(self._directions)
 
     def settled(self, steps: Any) -> Any:
         """The optimizer's updates, those of weights that crossed a kink made to end at exactly zero."""
         opened = Opened(steps)
-        place = self._places(opened)
-        new = {
-            place[row.i]: at_leaf(
-                row.leaf,
+        new: dict[int, Array] = {}
+        for part, place in self._placed(opened):
+            update = part.call(
                 settling.settled_update,
-                row.penalty,
-                row.leaf.value,
-                opened.values[place[row.i]],
-                self._directions[row.i],
-                row.average,
+                place.of(opened.values),
+                part.of(self._directions),
+                part.of(self._averages),
                 self._weight,
             )
-            for row in self._rows
-            if row.i in place
-        }
+            new |= place.by_position(update)
         return opened.with_leaves(new)
 
     def moves(self, updates: Any) -> dict[str, tuple[Array, Array]]:
         """The update and the direction of what is penalized, by leaf path."""
         opened = Opened(updates)
-        place = self._places(opened)
         return {
-            row.leaf.path: (opened.values[place[row.i]], self._directions[row.i])
-            for row in self._rows
-            if row.i in place
+            leaf.path: (opened.values[there], self._directions[here])
+            for part, place in self._placed(opened)
+            for leaf, here, there in zip(part.leaves, part.at, place.at, strict=True)
         }
+
+    def _placed(self, steps: Opened) -> Iterator[tuple[Part, Part]]:
+        """Each part of which the optimizer returned the updates: at its gradients, and at these."""
+        place = self._places(steps)
+        for part in self._parts:
+            at = tuple(place[i] for i in part.at if i in place)
+            if len(at) == len(part.at):
+                yield part, part._replace(at=at)
+            elif at:
+                raise ValueError(
+                    "the optimizer returned no updates for some of the leaves "
+                    f"{[leaf.path for leaf in part.leaves]}, which have groups in common: a unit becomes "
+                    "zero with all of its weights"
+                )
 
     def _places(self, steps: Opened) -> dict[int, int]:
         """Where the leaf of each gradient stands in what the optimizer returned."""
@@ -104,12 +100,12 @@ def _averaged(
     return opened.with_leaves({at[gradients[i].path]: x for i, x in new.items()}), new
 
 
-def _needing_none(gradient: Array, penalty: Penalty, leaf: Leaf) -> Array:
-    """The gradient, in the place of the average that a leaf without a kink does not need."""
-    if penalty.kink:
-        raise ValueError(
-            f"the state has no average for the leaf {leaf.path!r}, on which there is "
-            f"{type(penalty).__name__} now: the selection, or the params, are not those of `init`; make a "
-            "new state by `init(params)`"
-        )
-    return gradient
+def _check_average(part: Part, averages: dict[int, Array]) -> None:
+    """Raises ValueError if a leaf with a kink has no average."""
+    for i, leaf in zip(part.at, part.leaves, strict=True):
+        if part.penalty.kink and i not in averages:
+            raise ValueError(
+                f"the state has no average for the leaf {leaf.path!r}, on which there is "
+                f"{type(part.penalty).__name__} now: the selection, or the params, are not those of `init`; "
+                "make a new state by `init(params)`"
+            )

@@ -8,6 +8,7 @@ import keras
 
 from penalties._penalty.base import Penalty, check_penalty
 from penalties._penalty.constraint import Constraint
+from penalties._penalty.parts import Part
 from penalties._penalty.settling import check_settling
 from penalties.keras import _weights
 from penalties.keras._model_state import state_dtype
@@ -28,24 +29,25 @@ class BoundPenalty:
         self.variables: list[Any] = []
         """The strengths, once they are variables."""
         try:
-            self._parts: list[Penalty | None] = _weights.bind_constant(penalty, self._leaves)
+            self._parts = _weights.bind_parts_constant(penalty, self._leaves)
         except (TypeError, ValueError) as error:
             if not defer:
                 raise
-            self._parts, self._wrong = [None] * len(variables), error
+            self._parts, self._wrong = [], error
 
-    def parts(self) -> list[Penalty | None]:
-        """For each variable of the optimizer its penalty, with the strengths of now."""
+    def parts(self) -> list[Part]:
+        """The penalty by variables of the optimizer, with the strengths of now."""
         if self._wrong is not None:
             raise self._wrong
         if not self.variables:
             return self._parts
         treedef = jax.tree.structure(self._penalty)
-        return _weights.bind(treedef.unflatten([v.value for v in self.variables]), self._leaves)
+        return _weights.bind_parts(treedef.unflatten([v.value for v in self.variables]), self._leaves)
 
     def needs_average(self) -> list[bool]:
         """For each variable, whether its penalty has a kink."""
-        return [_weights.needs_average(part) for part in self._parts]
+        kinked = {i for part in self._parts if part.penalty.kink for i in part.at}
+        return [i in kinked for i in range(len(self._leaves))]
 
     def change(self, penalty: Penalty) -> None:
         """Makes the strengths those of `penalty`, a penalty built as the first one was.

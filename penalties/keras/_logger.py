@@ -7,11 +7,11 @@ from typing import Any, final
 import keras
 import numpy as np
 
+from penalties._penalty.parts import Part
 from penalties.keras._backend import on_jax
 from penalties.keras._internals import additional_losses_held_back, value_in_step
 from penalties.keras._model_state import as_in_a_step, variable_in
 from penalties.keras._optimizer import penalized_in
-from penalties.keras._regularizer import Regularizer
 from penalties.keras._weights import regularizers_of
 
 
@@ -95,13 +95,15 @@ class SparsityLogger(keras.callbacks.Callback):
                 "SparsityLogger finds no penalized weight: the model has no regularizer of weights, and its "
                 "optimizer is not penalties.keras.Penalized"
             )
-        weights = list({id(variable): variable for variable, _ in entries}.values())
+        weights = list(
+            {id(variable): variable for variables, _ in entries for variable in variables}.values()
+        )
         sizes = [math.prod(variable.shape) for variable in weights]
         nonzeros = [keras.ops.count_nonzero(keras.ops.convert_to_tensor(w)) for w in weights]
         zeros = [size - int(count) for size, count in zip(sizes, nonzeros, strict=True)]  # type: ignore[arg-type]
         logs["zeros"] = sum(zeros) / max(sum(sizes), 1)
         with as_in_a_step(self.model):
-            values: Any = [keras.ops.convert_to_numpy(penalty(variable)) for variable, penalty in entries]
+            values: Any = [keras.ops.convert_to_numpy(penalty(*variables)) for variables, penalty in entries]
         logs["penalty"] = float(sum(values))
         for name, mean in (("data_loss", self._mean("training")), ("val_data_loss", self._of_validation)):
             if mean is not None:
@@ -124,14 +126,25 @@ class SparsityLogger(keras.callbacks.Callback):
         return float(total / samples) if samples else None
 
 
-def _penalized_weights(model: Any) -> list[tuple[Any, Callable[[Any], Any]]]:
-    """Each penalized weight, and what its penalty is, as a function of it."""
-    entries = [(v, v.regularizer) for v in model.trainable_variables if v.regularizer is not None]
+def _penalized_weights(model: Any) -> list[tuple[list[Any], Callable[..., Any]]]:
+    """What is penalized, most often one weight, and what its penalty is, as a function of it."""
+    entries: list[tuple[list[Any], Callable[..., Any]]] = [
+        ([v], v.regularizer) for v in model.trainable_variables if v.regularizer is not None
+    ]
     for optimizer in penalized_in(model.optimizer):
         known = [v for v in model.trainable_variables if optimizer.knows(v)]
-        parts = zip(known, optimizer.penalties_of(known), strict=True)
-        entries += [(v, Regularizer(part)) for v, part in parts if part is not None]
+        entries += [([known[i] for i in part.at], _value_of(part)) for part in optimizer.parts_of(known)]
     return entries
+
+
+def _value_of(part: Part) -> Callable[..., Any]:
+    """The penalty of a part, as a function of its variables."""
+
+    def value(*variables: Any) -> Any:
+        weights: Any = tuple(keras.ops.convert_to_tensor(variable) for variable in variables)
+        return part.penalty.value_of_leaf(weights if part.is_joint else weights[0])
+
+    return value
 
 
 def _keras_computes_the_loss(model: Any) -> bool:

@@ -10,12 +10,14 @@ from jax import Array
 import penalties
 from penalties._numerics import accumulator
 from penalties._penalty.base import Penalty
+from penalties._penalty.parts import Part
+from penalties._penalty.strengths import checked_factor
 from penalties._training import settling
 from penalties.keras import _internals
 from penalties.keras._backend import require_jax
 from penalties.keras._bound import BoundPenalty, check_trainable, same_but_for_the_beginning
 from penalties.keras._model_state import state_dtype
-from penalties.keras._step import Step, dense, times
+from penalties.keras._step import Step, dense, times, with_gradients
 from penalties.keras._wrapper import Wrapper, all_within, averaging_within, optimizer_in
 
 
@@ -169,48 +171,57 @@ class Penalized(Wrapper):
             )
         weight = settling.average_weight(_internals.steps_of(self).value, self.decay)
         multiplied, divides = self.scales()
-        parts = self.penalties_of(variables)
+        parts = self.parts_of(variables)
+        penalized = {i for part in parts for i in part.at}
         fed: list[Any] = []
-        steps: list[Step] = []
-        for variable, gradient, penalty in zip(variables, grads, parts, strict=True):
+        unscaled: dict[int, Array] = {}
+        averages: dict[int, Array] = {}
+        for i, (variable, gradient) in enumerate(zip(variables, grads, strict=True)):
             # The "gradients" of variables that float8 overwrites are their next values.
             if gradient is None or variable.overwrite_with_gradient:
                 fed.append(gradient)
-                continue
-            if penalty is None:
-                feed = times(gradient, divides / multiplied)
+            elif i not in penalized:
+                fed.append(times(gradient, divides / multiplied).astype(gradient.dtype))
             else:
-                gradient = dense(gradient)
-                unscaled = times(gradient, 1 / multiplied)
-                average = self._averaged(variable, unscaled, weight)
-                direction = settling.direction(penalty, variable.value, unscaled, average)
-                steps.append(Step(variable, variable.value, penalty, direction, average, weight))
-                feed = times(direction, divides)
-            fed.append(feed.astype(gradient.dtype))
+                fed.append(dense(gradient))
+                unscaled[i] = times(fed[i], 1 / multiplied)
+                averages[i] = self._averaged(variable, unscaled[i], weight)
+        parts = with_gradients(parts, unscaled)
+        steps = [Step.of(part, variables, unscaled, averages, weight) for part in parts]
+        for step in steps:
+            for i, direction in step.part.by_position(step.direction).items():
+                fed[i] = times(direction, divides).astype(fed[i].dtype)
 
         self.step_inside(fed, variables)
 
         for step in steps:
-            self.assign(step.variable, step.settled(step.variable.value))
-            if step.variable.constraint is not None:
-                self.assign(step.variable, step.variable.constraint(step.variable))
+            for i, value in step.settled(variables).items():
+                variable = variables[i]
+                self.assign(variable, value)
+                if variable.constraint is not None:
+                    self.assign(variable, variable.constraint(variable))
         self._keep_zeros_in_moving_averages()
         self.assign_add(_internals.steps_of(self), 1)
 
-    def penalties_of(self, variables: Sequence[Any]) -> list[Penalty | None]:
-        """For each variable the part of the penalty that is for it, with its strengths of now, or None.
+    def parts_of(self, variables: Sequence[Any]) -> list[Part]:
+        """The penalty by these variables, with its strengths of now.
 
         Raises:
-            ValueError: the selection matches no weight, or a strength does not fit its weight.
+            ValueError: the selection matches no weight, or a strength does not fit its weight; a variable is
+                missing that has groups in common with others.
         """
-        parts = self._bound.parts()
-        bound = [parts[self.position(variable)] for variable in variables]
-        factor = self.strength_factor.value
-        return [None if part is None else part * factor for part in bound]
+        factor = checked_factor(self.strength_factor.value)
+        places = {self.position(variable): i for i, variable in enumerate(variables)}
+        parts = with_gradients(self._bound.parts(), places)
+        return [
+            part._replace(penalty=part.penalty.scaled(factor), at=tuple(places[i] for i in part.at))
+            for part in parts
+        ]
 
-    def penalty_of(self, variable: Any) -> Penalty | None:
-        """The same of one variable."""
-        return self.penalties_of([variable])[0]
+    def penalty_of(self, variable: Any) -> Any:
+        """What there is on one variable, with the strengths of now, or None."""
+        position = self.position(variable)
+        return next((part.penalty for part in self._bound.parts() if position in part.at), None)
 
     def _zero_average(self, variable: Any) -> Any:
         dtype = jnp.dtype(keras.backend.standardize_dtype(variable.dtype))

@@ -1,6 +1,7 @@
 """The weights of a Keras model as leaves that a penalty can select, by their Keras paths."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import keras
 
 from penalties._penalty import binding
 from penalties._penalty.base import Penalty
+from penalties._penalty.parts import Part
 from penalties._tree.keras_variables import keras_keys
 from penalties._tree.paths import Leaf
 from penalties.keras._internals import all_layers
@@ -26,32 +28,39 @@ def leaves(variables: Sequence[Any], paths: Sequence[str] | None = None) -> list
     ]
 
 
-def bind(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Penalty | None]:
-    """For each leaf its penalty, strengths filled in for it; None where there is none.
+def bind_parts(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Part]:
+    """The penalty taken apart into what is worked on by itself, strengths filled in for it.
 
     Raises what a selection that matches nothing raises.
     """
-    try:
+    with _note_of_frozen_weights():
+        return binding.bind_parts(penalty, leaves)
+
+
+def bind_parts_constant(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Part]:
+    """`bind_parts` of strengths that are numbers, also while something is traced, as at a build."""
+    with jax.ensure_compile_time_eval():
+        return bind_parts(penalty, leaves)
+
+
+def bind_constant(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Penalty | None]:
+    """For each leaf its penalty, strengths that are numbers filled in for it; None where there is none."""
+    with jax.ensure_compile_time_eval(), _note_of_frozen_weights():
         return binding.bind(penalty, leaves)
+
+
+@contextlib.contextmanager
+def _note_of_frozen_weights() -> Iterator[None]:
+    try:
+        yield
     except ValueError as error:
         error.add_note("Frozen weights (trainable = False) are not among the leaves.")
         raise
 
 
-def bind_constant(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Penalty | None]:
-    """`bind` of strengths that are numbers, also while something is traced, as at a build."""
-    with jax.ensure_compile_time_eval():
-        return bind(penalty, leaves)
-
-
 def _placeholder(variable: Any) -> jax.ShapeDtypeStruct:
     dtype = jnp.dtype(keras.backend.standardize_dtype(variable.dtype))
     return jax.ShapeDtypeStruct(tuple(variable.shape), dtype)
-
-
-def needs_average(penalty: Penalty | None) -> bool:
-    """Whether a bound penalty has a kink at zero, about which an average gradient decides."""
-    return penalty is not None and penalty.kink
 
 
 def regularizers_of(model: Any) -> list[Any]:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 
-from penalties import L1, L2, ElasticNet, GroupLasso
+from penalties import L1, L2, Coupled, ElasticNet, GroupLasso, couplings
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -98,12 +98,23 @@ found = collectives(lambda w: groups.prox(w, 0.5), across)
 assert set(found) == {"all-reduce"}, found
 for params in (inside, across):
     check_numbers(groups, params)
+# Of units: sums over a group are exchanged, weights are not.
+def network(p, x):
+    return jax.nn.relu(x @ p["kernel"] + p["bias"][None]) @ p["deep"]["kernel"]
+
+
+coupled = Coupled(L1(0.1), couplings(network, HOST, jnp.ones((1, 16))))
+inside, across = put(one, P(None, "data"), P("data"), P()), put(one, P("data"), P(), P())
+assert collectives(lambda w: coupled.prox(w, 0.5), inside) == {}
+assert set(collectives(lambda w: coupled.prox(w, 0.5), across)) == {"all-reduce"}
+for params in (inside, across):
+    check_numbers(coupled, params)
 print("groups: done")
 
 explicit = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Explicit,) * 2)
 with jax.set_mesh(explicit):
     params = put(explicit, P("data", "model"), P("model"), P(None, "model"))
-    for penalty in (*PENALTIES, groups, GroupLasso(0.1) + L1(0.2)):
+    for penalty in (*PENALTIES, groups, GroupLasso(0.1) + L1(0.2), coupled, coupled + L1(0.2)):
         check_numbers(penalty, params)
         direction = jax.block_until_ready(penalty.subgradient(params, params))
         settled = jax.block_until_ready(penalty.settle(params, params, direction))
