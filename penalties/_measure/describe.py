@@ -33,7 +33,8 @@ def describe(penalty: Penalty, params: Params) -> "Description":
 
     Returns:
         A mapping from leaf path to a dict of plain Python values, which prints as a table; its
-        `total` is penalty(params). Leaves that are no arrays (functions, strings) are left out.
+        `total` is penalty(params). What is of several leaves together, as `Coupled`, has its value at the
+        first of them. Leaves that are no arrays (functions, strings) are left out.
 
     Raises:
         TypeError: inside jit, grad or vmap, where there are no numbers to show; and whatever

@@ -15,6 +15,7 @@ from penalties import (
     GroupLasso,
     LogSum,
     couplings,
+    describe,
     from_config,
     optimality,
     strength_max,
@@ -257,3 +258,11 @@ def test_the_strength_at_which_all_units_are_zero():
     np.testing.assert_allclose(strength_max(Coupled(L1(1.0), UNITS), PARAMS), expected, rtol=1e-6)
     both = Coupled(L1(1.0), UNITS) + L1(1.0).on("up*")
     assert strength_max(both, PARAMS) < expected
+
+
+def test_described_leaf_by_leaf():
+    penalty = Coupled(L1(0.1), UNITS) + L1(0.2).on("up1")
+    described = describe(penalty, PARAMS)
+    np.testing.assert_allclose(described.total, penalty(PARAMS), rtol=1e-6)
+    assert described["up1"]["penalty"] == "Coupled(L1(0.1), 28 units in 3 classes) + L1(0.2)"
+    assert described["head"]["penalty"] is None
