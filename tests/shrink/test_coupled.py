@@ -266,3 +266,18 @@ def test_described_leaf_by_leaf():
     np.testing.assert_allclose(described.total, penalty(PARAMS), rtol=1e-6)
     assert described["up1"]["penalty"] == "Coupled(L1(0.1), 28 units in 3 classes) + L1(0.2)"
     assert described["head"]["penalty"] is None
+
+
+def test_a_square_kernel_makes_units_along_one_of_its_axes():
+    """A recurrent kernel has units on both: its columns make them, its rows read them."""
+    params = {"i": numbers(3, 4), "h": numbers(4, 4), "o": numbers(4, 2)}
+
+    def recurrent(p, x):
+        def step(h, x):
+            return jnp.tanh(x @ p["i"] + h @ p["h"]), None
+
+        return jax.lax.scan(step, jnp.zeros(4), x)[0] @ p["o"]
+
+    penalty = Coupled(L1(0.1), couplings(recurrent, params, jnp.ones((5, 3))))
+    expected = GroupLasso(0.1)(jnp.concatenate([params["i"], params["h"]]))
+    np.testing.assert_allclose(penalty(params), expected, rtol=1e-6)
