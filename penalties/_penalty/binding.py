@@ -45,19 +45,20 @@ def _bind(
     atoms: Iterable[Atom], leaves: Sequence[Leaf], within: Sequence[int] | None
 ) -> list[Penalty | None]:
     bound: list[list[Penalty]] = [[] for _ in leaves]
+    asked = None if within is None else set(within)
     for atom, selections in atoms:
         if atom.of_trees:
             raise TypeError(
                 f"{atom!r} is a function of all params at once, and has a value only: {atom.way_out}"
             )
         chosen = positions(leaves, selections)
-        chosen = chosen if within is None else [i for i in chosen if i in within]
-        at = _binder(atom, leaves)
+        chosen = chosen if asked is None else [i for i in chosen if i in asked]
+        bind_to = _binder(atom, leaves)
         inside = {name: bind(getattr(atom, name), leaves, chosen) for name in names(atom, Kind.NESTED)}
         for i in chosen:
             parts = {name: of_leaves[i] for name, of_leaves in inside.items()}
             if None not in parts.values():
-                bound[i].append(remade(at(leaves[i]), **parts))
+                bound[i].append(bind_to(leaves[i], parts))
     return [functools.reduce(operator.add, atoms) if atoms else None for atoms in bound]
 
 
@@ -66,13 +67,14 @@ def bind_parts(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Part]:
     atoms = list(penalty.atoms())
     bound = _bind((atom for atom in atoms if not atom[0].spans_leaves), leaves, None)
     together = [block for atom in atoms if atom[0].spans_leaves for block in _blocks(atom, leaves)]
-    taken = [i for _, at in together for i in at]
-    for i in taken:
-        if taken.count(i) > 1:
+    taken: set[int] = set()
+    for i in (i for _, at in together for i in at):
+        if i in taken:
             raise TypeError(
                 f"two penalties have groups that span leaves on the leaf {leaves[i].path!r}: give each "
                 "leaves of its own, or one penalty all classes of units"
             )
+        taken.add(i)
     parts = [Part(p, (leaves[i],), (i,), False) for i, p in enumerate(bound) if p and i not in taken]
     for block, at in together:
         single = tuple(bound[i] for i in at)
@@ -167,8 +169,8 @@ def _kind(leaf: Leaf) -> str:
     return f"of dtype {leaf.value.dtype}" + ("" if leaf.trainable else ", not trained")
 
 
-def _binder(penalty: Penalty, leaves: Sequence[Leaf]) -> Callable[[Leaf], Penalty]:
-    """From a leaf to the penalty with the numbers that are for it."""
+def _binder(penalty: Penalty, leaves: Sequence[Leaf]) -> Callable[[Leaf, dict[str, Any]], Penalty]:
+    """From a leaf, and what is nested in the penalty there, to the penalty with the numbers that are for it."""
     bound: dict[str, Any] = {}
     for name in number_names(penalty):
         # Guarded once and not leaf by leaf: a thousand leaves are traced faster.
@@ -179,10 +181,10 @@ def _binder(penalty: Penalty, leaves: Sequence[Leaf]) -> Callable[[Leaf], Penalt
         if isinstance(partition := getattr(penalty, name), Partition):
             bound[name] = partition.reaching(leaves)
 
-    def at(leaf: Leaf) -> Penalty:
-        return remade(penalty, **{name: part(leaf) for name, part in bound.items()})
+    def bind_to(leaf: Leaf, nested: dict[str, Any]) -> Penalty:
+        return remade(penalty, **{name: part(leaf) for name, part in bound.items()}, **nested)
 
-    return at
+    return bind_to
 
 
 def check(penalty: Penalty, params: Any) -> None:
