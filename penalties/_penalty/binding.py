@@ -170,7 +170,7 @@ def _kind(leaf: Leaf) -> str:
 
 
 def _binder(penalty: Penalty, leaves: Sequence[Leaf]) -> Callable[[Leaf, dict[str, Any]], Penalty]:
-    """From a leaf, and what is nested in the penalty there, to the penalty with the numbers that are for it."""
+    """From a leaf, and what is nested there, to the penalty with the numbers that are for it."""
     bound: dict[str, Any] = {}
     for name in number_names(penalty):
         # Guarded once and not leaf by leaf: a thousand leaves are traced faster.
