@@ -1,0 +1,245 @@
+
+"use strict";
+
+// Lists in `data` go by the places of the slider, from weak to strong; data.index says which point of the
+// path is at each place.
+const data = JSON.parse(byId("data").textContent);
+const slider = byId("strength");
+const last = data.factor.length - 1;
+const total = sum(data.leaves.map((leaf) => leaf.size));
+const totalZeros = data.factor.map((_, at) => sum(data.leaves.map((leaf) => leaf.zeros[at])));
+const places = new Map(data.index.map((index, at) => [index, at]));
+const rules = { min: "best score", one_se: "strongest within one standard error" };
+
+function byId(id) {
+  return document.getElementById(id);
+}
+
+function sum(numbers) {
+  return numbers.reduce((one, other) => one + other, 0);
+}
+
+function number(x) {
+  return x === null ? "not finite" : String(Number(x.toPrecision(4)));
+}
+
+function whole(x) {
+  return x.toLocaleString("en-US");
+}
+
+function share(zeros, size) {
+  return size ? zeros / size : 0;
+}
+
+function percent(zeros, size) {
+  return `${(100 * share(zeros, size)).toFixed(1)} %`;
+}
+
+function scoreAt(at) {
+  const error = data.error?.[at] ?? null;
+  return number(data.score[at]) + (error === null ? "" : ` ± ${number(error)}`);
+}
+
+function numbersAt(at) {
+  const numbers = [
+    ["Point", `path[${data.index[at]}]`],
+    ["Factor", number(data.factor[at])],
+    ["Exact zeros", `${percent(totalZeros[at], total)}, ${whole(totalZeros[at])} of ${whole(total)}`],
+  ];
+  if (data.score) numbers.push(["Score", scoreAt(at)]);
+  if (data.loss) numbers.push(["Loss", number(data.loss[at])]);
+  if (data.optimality) numbers.push(["Optimality", number(data.optimality[at])]);
+  return numbers;
+}
+
+function showNumbers(at) {
+  const items = numbersAt(at).map(([name, value]) => {
+    const item = document.createElement("div");
+    for (const [tag, text] of [["dt", name], ["dd", value]]) {
+      item.appendChild(document.createElement(tag)).textContent = text;
+    }
+    return item;
+  });
+  byId("numbers").replaceChildren(...items);
+  byId("failed").hidden = data.finite[at];
+  const spoken = [`factor ${number(data.factor[at])}`, `${percent(totalZeros[at], total)} zeros`];
+  if (data.score) spoken.push(`score ${scoreAt(at)}`);
+  if (!data.finite[at]) spoken.push("not finite");
+  slider.setAttribute("aria-valuetext", spoken.join(", "));
+}
+
+function row(name, filled, text) {
+  const made = byId("row").content.firstElementChild.cloneNode(true);
+  made.querySelector("bdi").textContent = name;
+  made.querySelector(".bar div").style.backgroundSize = `${100 * filled}% 100%`;
+  made.querySelector(".number").textContent = text;
+  return made;
+}
+
+function showZeros(at) {
+  function zerosOf(name, zeros, size) {
+    return row(name, share(zeros, size), `${percent(zeros, size)} of ${whole(size)}`);
+  }
+  const all = zerosOf("all penalized weights", totalZeros[at], total);
+  all.className = "total";
+  const leaves = data.leaves.map((leaf) => zerosOf(leaf.path || "(the only leaf)", leaf.zeros[at], leaf.size));
+  byId("zeros").replaceChildren(all, ...leaves);
+}
+
+function prepareFeatures() {
+  const { leaf, count, names } = data.features;
+  byId("features").hidden = false;
+  byId("features-leaf").textContent = leaf || "the only leaf";
+  if (names.length < count) {
+    byId("features-left-out").textContent =
+      `Bars are of the ${whole(names.length)} features that die last, of ${whole(count)}.`;
+  }
+}
+
+function showFeatures(at) {
+  const { count, names, alive, sizes } = data.features;
+  const known = sizes[at] !== null;
+  // One scale for the whole path: what a stronger penalty shrinks is seen to shrink.
+  const largest = Math.max(...sizes.flat());
+  const rows = (sizes[at] ?? [])
+    .map((size, i) => ({ size, name: names[i] }))
+    .filter(({ size }) => size > 0)
+    .sort((one, other) => other.size - one.size)
+    .map(({ size, name }) => row(name, size / largest, number(size)));
+  byId("features-rows").replaceChildren(...rows);
+  byId("features-alive").textContent = known
+    ? `${whole(alive[at])} of ${whole(count)} are alive; bars are the norms of their weights.`
+    : "Not known at a point that is not finite.";
+}
+
+// Curves: an svg of 520 × 210 with the plot in [left, right] × [top, bottom].
+const frame = { left: 62, right: 508, top: 12, bottom: 178 };
+
+function draw(svg, tag, attributes, text = "") {
+  const element = svg.appendChild(document.createElementNS(svg.namespaceURI, tag));
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.textContent = text;
+  return element;
+}
+
+function xAt(at) {
+  return last ? frame.left + (at / last) * (frame.right - frame.left) : (frame.left + frame.right) / 2;
+}
+
+function ticksOf(low, high) {
+  const rough = (high - low) / 4;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * ([1, 2, 5].find((multiple) => multiple * power >= rough) ?? 10);
+  const ticks = [];
+  for (let i = Math.ceil(low / step); i * step <= high; i++) ticks.push(i * step);
+  return ticks;
+}
+
+function drawAxes(svg, y, ticks) {
+  for (const tick of ticks) {
+    draw(svg, "line", { x1: frame.left, x2: frame.right, y1: y(tick), y2: y(tick) });
+    draw(svg, "text", { x: frame.left - 6, y: y(tick) + 4, "text-anchor": "end" }, number(tick));
+  }
+  const shown = new Set([0, 1, 2, 3, 4].map((i) => Math.round((i * last) / 4)));
+  for (const at of shown) {
+    const anchor = at === last && last ? "end" : "middle";
+    const label = number(Number(data.factor[at].toPrecision(2)));
+    draw(svg, "text", { x: xAt(at), y: frame.bottom + 18, "text-anchor": anchor }, label);
+  }
+}
+
+/** A curve of values, null where there is none, and the function that moves its mark. */
+function curve(title, values, errors, bounds) {
+  const figure = byId("curve").content.firstElementChild.cloneNode(true);
+  const svg = figure.querySelector("svg");
+  const ends = values.flatMap((value, at) => {
+    const error = errors?.[at] ?? 0;
+    return value === null ? [] : [value - error, value + error];
+  });
+  let [low, high] = bounds ?? [Math.min(...ends), Math.max(...ends)];
+  if (!ends.length) [low, high] = [0, 1];
+  if (low === high) [low, high] = [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2];
+  const y = (value) => frame.bottom - ((value - low) / (high - low)) * (frame.bottom - frame.top);
+
+  figure.querySelector("figcaption").textContent = title;
+  svg.setAttribute("aria-label", `${title} over the strength, from ${number(low)} to ${number(high)}`);
+  drawAxes(svg, y, ticksOf(low, high));
+  for (const [rule, index] of Object.entries(data.chosen)) {
+    const x = xAt(places.get(index));
+    draw(svg, "line", { class: rule, x1: x, x2: x, y1: frame.top, y2: frame.bottom });
+  }
+  const now = draw(svg, "line", { class: "now", y1: frame.top, y2: frame.bottom });
+  let line = "";
+  values.forEach((value, at) => {
+    const x = xAt(at);
+    if (!data.finite[at]) {
+      const [up, down] = [frame.bottom - 9, frame.bottom - 1];
+      const cross = `M${x - 4} ${up}L${x + 4} ${down}M${x - 4} ${down}L${x + 4} ${up}`;
+      draw(draw(svg, "path", { class: "not-finite", d: cross }), "title", {}, "not finite");
+    }
+    if (value === null) return;
+    const error = errors?.[at] ?? 0;
+    if (error) draw(svg, "line", { class: "error", x1: x, x2: x, y1: y(value - error), y2: y(value + error) });
+    if (last < 80) draw(svg, "circle", { cx: x, cy: y(value), r: 2.5 });
+    line += `${at && values[at - 1] !== null ? "L" : "M"}${x} ${y(value)}`;
+  });
+  draw(svg, "path", { class: "drawn", d: line });
+  const mark = draw(svg, "circle", { class: "now", r: 5 });
+  svg.addEventListener("click", (event) => {
+    const x = (event.offsetX / svg.clientWidth) * 520;
+    const at = Math.round(((x - frame.left) / (frame.right - frame.left)) * last);
+    show(Math.min(Math.max(at, 0), last));
+  });
+  byId("curves").append(figure);
+
+  return function move(at) {
+    for (const end of ["x1", "x2"]) now.setAttribute(end, xAt(at));
+    mark.style.display = values[at] === null ? "none" : "";
+    mark.setAttribute("cx", xAt(at));
+    mark.setAttribute("cy", values[at] === null ? 0 : y(values[at]));
+  };
+}
+
+function drawCurves() {
+  const moves = [];
+  if (data.score) moves.push(curve("Score, higher is better", data.score, data.error));
+  if (data.loss) moves.push(curve("Loss", data.loss, null));
+  const shares = totalZeros.map((zeros) => 100 * share(zeros, total));
+  moves.push(curve("Exact zeros, %", shares, null, [0, 100]));
+  return moves;
+}
+
+function listChosen() {
+  for (const [rule, index] of Object.entries(data.chosen)) {
+    const link = byId("chosen").appendChild(document.createElement("a"));
+    link.href = `#${index}`;
+    link.className = rule;
+    link.textContent = `${rules[rule]}: factor ${number(data.factor[places.get(index)])}`;
+  }
+}
+
+/** The place that the address names, as #3 names path[3]; undefined if it names none. */
+function linked() {
+  return /^#\d+$/.test(location.hash) ? places.get(Number(location.hash.slice(1))) : undefined;
+}
+
+function show(at) {
+  slider.value = at;
+  showNumbers(at);
+  showZeros(at);
+  if (data.features) showFeatures(at);
+  for (const move of moves) move(at);
+  try {
+    history.replaceState(null, "", `#${data.index[at]}`);
+  } catch {
+    // A page within another page may have no address of its own; then there is nothing to keep.
+  }
+}
+
+slider.max = last;
+listChosen();
+if (data.features) prepareFeatures();
+const moves = drawCurves();
+slider.addEventListener("input", () => show(Number(slider.value)));
+addEventListener("hashchange", () => show(linked() ?? Number(slider.value)));
+show(linked() ?? places.get(data.chosen.min) ?? 0);
