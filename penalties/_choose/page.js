@@ -9,6 +9,8 @@ const last = data.factor.length - 1;
 const total = sum(data.leaves.map((leaf) => leaf.size));
 const totalZeros = data.factor.map((_, at) => sum(data.leaves.map((leaf) => leaf.zeros[at])));
 const places = new Map(data.index.map((index, at) => [index, at]));
+// One scale for the whole path: what a stronger penalty shrinks is seen to shrink.
+const largestFeature = (data.features?.sizes ?? []).flat().reduce((one, other) => Math.max(one, other), 0);
 const rules = { min: "best score", one_se: "strongest within one standard error" };
 
 function byId(id) {
@@ -20,7 +22,9 @@ function sum(numbers) {
 }
 
 function number(x) {
-  return x === null ? "not finite" : String(Number(x.toPrecision(4)));
+  if (x === null) return "not finite";
+  const rounded = Number(x.toPrecision(4));
+  return rounded && Math.abs(rounded) < 1e-4 ? rounded.toExponential() : String(rounded);
 }
 
 function whole(x) {
@@ -36,8 +40,8 @@ function percent(zeros, size) {
 }
 
 function scoreAt(at) {
-  const error = data.error?.[at] ?? null;
-  return number(data.score[at]) + (error === null ? "" : ` ± ${number(error)}`);
+  const [score, error] = [data.score[at], data.error?.[at] ?? null];
+  return number(score) + (score === null || error === null ? "" : ` ± ${number(error)}`);
 }
 
 function numbersAt(at) {
@@ -71,14 +75,15 @@ function showNumbers(at) {
 function row(name, filled, text) {
   const made = byId("row").content.firstElementChild.cloneNode(true);
   made.querySelector("bdi").textContent = name;
-  made.querySelector(".bar div").style.backgroundSize = `${100 * filled}% 100%`;
-  made.querySelector(".number").textContent = text;
+  made.querySelector("span").textContent = text;
+  made.querySelector(".bar").style.backgroundSize = `${100 * filled}% 100%`;
   return made;
 }
 
 function showZeros(at) {
   function zerosOf(name, zeros, size) {
-    return row(name, share(zeros, size), `${percent(zeros, size)} of ${whole(size)}`);
+    const counts = `${whole(zeros)} of ${whole(size)}`;
+    return row(name, share(zeros, size), `${counts}, ${percent(zeros, size)}`);
   }
   const all = zerosOf("all penalized weights", totalZeros[at], total);
   all.className = "total";
@@ -99,21 +104,19 @@ function prepareFeatures() {
 function showFeatures(at) {
   const { count, names, alive, sizes } = data.features;
   const known = sizes[at] !== null;
-  // One scale for the whole path: what a stronger penalty shrinks is seen to shrink.
-  const largest = Math.max(...sizes.flat());
   const rows = (sizes[at] ?? [])
     .map((size, i) => ({ size, name: names[i] }))
     .filter(({ size }) => size > 0)
     .sort((one, other) => other.size - one.size)
-    .map(({ size, name }) => row(name, size / largest, number(size)));
+    .map(({ size, name }) => row(name, size / largestFeature, number(size)));
   byId("features-rows").replaceChildren(...rows);
   byId("features-alive").textContent = known
     ? `${whole(alive[at])} of ${whole(count)} are alive; bars are the norms of their weights.`
     : "Not known at a point that is not finite.";
 }
 
-// Curves: an svg of 520 × 210 with the plot in [left, right] × [top, bottom].
-const frame = { left: 62, right: 508, top: 12, bottom: 178 };
+// The plot is in [left, right] × [top, bottom] of an svg of this width.
+const frame = { width: 420, left: 50, right: 410, top: 8, bottom: 154 };
 
 function draw(svg, tag, attributes, text = "") {
   const element = svg.appendChild(document.createElementNS(svg.namespaceURI, tag));
@@ -130,9 +133,8 @@ function ticksOf(low, high) {
   const rough = (high - low) / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * ([1, 2, 5].find((multiple) => multiple * power >= rough) ?? 10);
-  const ticks = [];
-  for (let i = Math.ceil(low / step); i * step <= high; i++) ticks.push(i * step);
-  return ticks;
+  const first = Math.ceil(low / step);
+  return [0, 1, 2, 3, 4].map((i) => (first + i) * step).filter((tick) => tick <= high);
 }
 
 function drawAxes(svg, y, ticks) {
@@ -144,49 +146,50 @@ function drawAxes(svg, y, ticks) {
   for (const at of shown) {
     const anchor = at === last && last ? "end" : "middle";
     const label = number(Number(data.factor[at].toPrecision(2)));
-    draw(svg, "text", { x: xAt(at), y: frame.bottom + 18, "text-anchor": anchor }, label);
+    draw(svg, "text", { x: xAt(at), y: frame.bottom + 17, "text-anchor": anchor }, label);
   }
 }
 
-/** A curve of values, null where there is none, and the function that moves its mark. */
-function curve(title, values, errors, bounds) {
+function drawCross(svg, x) {
+  const [up, down] = [frame.bottom - 9, frame.bottom - 1];
+  const d = `M${x - 4} ${up}L${x + 4} ${down}M${x - 4} ${down}L${x + 4} ${up}`;
+  draw(draw(svg, "path", { class: "not-finite", d }), "title", {}, "not finite");
+}
+
+/** A curve of values, where null or not finite a cross; returns the function that moves its mark. */
+function curve(title, given, errors, bounds) {
   const figure = byId("curve").content.firstElementChild.cloneNode(true);
   const svg = figure.querySelector("svg");
-  const ends = values.flatMap((value, at) => {
-    const error = errors?.[at] ?? 0;
-    return value === null ? [] : [value - error, value + error];
-  });
-  let [low, high] = bounds ?? [Math.min(...ends), Math.max(...ends)];
-  if (!ends.length) [low, high] = [0, 1];
+  const values = given.map((value, at) => (data.finite[at] ? value : null));
+  const error = (at) => errors?.[at] ?? 0;
+  const ends = values.flatMap((value, at) => (value === null ? [] : [value - error(at), value + error(at)]));
+  let [low, high] = bounds ?? (ends.length ? [Math.min(...ends), Math.max(...ends)] : [0, 1]);
   if (low === high) [low, high] = [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2];
   const y = (value) => frame.bottom - ((value - low) / (high - low)) * (frame.bottom - frame.top);
 
   figure.querySelector("figcaption").textContent = title;
   svg.setAttribute("aria-label", `${title} over the strength, from ${number(low)} to ${number(high)}`);
   drawAxes(svg, y, ticksOf(low, high));
+  const now = draw(svg, "line", { class: "now", y1: frame.top, y2: frame.bottom });
   for (const [rule, index] of Object.entries(data.chosen)) {
     const x = xAt(places.get(index));
     draw(svg, "line", { class: rule, x1: x, x2: x, y1: frame.top, y2: frame.bottom });
   }
-  const now = draw(svg, "line", { class: "now", y1: frame.top, y2: frame.bottom });
-  let line = "";
+  const line = [];
   values.forEach((value, at) => {
     const x = xAt(at);
-    if (!data.finite[at]) {
-      const [up, down] = [frame.bottom - 9, frame.bottom - 1];
-      const cross = `M${x - 4} ${up}L${x + 4} ${down}M${x - 4} ${down}L${x + 4} ${up}`;
-      draw(draw(svg, "path", { class: "not-finite", d: cross }), "title", {}, "not finite");
+    if (value === null) {
+      drawCross(svg, x);
+      return;
     }
-    if (value === null) return;
-    const error = errors?.[at] ?? 0;
-    if (error) draw(svg, "line", { class: "error", x1: x, x2: x, y1: y(value - error), y2: y(value + error) });
-    if (last < 80) draw(svg, "circle", { cx: x, cy: y(value), r: 2.5 });
-    line += `${at && values[at - 1] !== null ? "L" : "M"}${x} ${y(value)}`;
+    draw(svg, "line", { class: "error", x1: x, x2: x, y1: y(value - error(at)), y2: y(value + error(at)) });
+    draw(svg, "circle", { cx: x, cy: y(value), r: Math.min(2.5, 100 / (last + 1)) });
+    line.push(`${at && values[at - 1] !== null ? "L" : "M"}${x} ${y(value)}`);
   });
-  draw(svg, "path", { class: "drawn", d: line });
+  draw(svg, "path", { class: "drawn", d: line.join("") });
   const mark = draw(svg, "circle", { class: "now", r: 5 });
   svg.addEventListener("click", (event) => {
-    const x = (event.offsetX / svg.clientWidth) * 520;
+    const x = (event.offsetX / svg.clientWidth) * frame.width;
     const at = Math.round(((x - frame.left) / (frame.right - frame.left)) * last);
     show(Math.min(Math.max(at, 0), last));
   });
