@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import threading
 from pathlib import Path
+from typing import IO
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
@@ -19,9 +20,8 @@ PATIENCE = 120  # seconds after which it is ended, and what waits for it fails
 class Browser:
     """One page: what it shows, what it asked for, and what went wrong in it."""
 
-    def __init__(self, sent: int, received: int):
-        self._to = os.fdopen(sent, "wb", buffering=0)
-        self._from = os.fdopen(received, "rb")
+    def __init__(self, to: IO[bytes], answers: IO[bytes]):
+        self._to, self._from = to, answers
         self._id, self._session = 0, None
         self.events: list[dict] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -53,7 +53,8 @@ class Browser:
             self.events.append(self._read())
 
     def evaluate(self, expression: str):
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """The value of the expression in the page; of a promise, what it comes to."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
@@ -69,7 +70,8 @@ class Browser:
 
     def complaints(self) -> list[dict]:
         """Exceptions, and what was refused."""
-        return [e for e in self.events if e["method"] in ("Runtime.exceptionThrown", "Log.entryAdded")]
+        kinds = ("Runtime.exceptionThrown", "Log.entryAdded")
+        return [event for event in self.events if event["method"] in kinds]
 
     def _read(self) -> dict:
         message = bytearray()
@@ -82,22 +84,25 @@ class Browser:
 @contextlib.contextmanager
 def browser(folder: Path):
     """A browser whose settings are in this folder; it ends with the block."""
+    assert PROGRAM
     reads, sent = os.pipe()
     received, writes = os.pipe()
-    assert PROGRAM
+    command = f'exec "$0" "$@" 3<&{reads} 4>&{writes}'  # the descriptors it expects
     flags = [*FLAGS, f"--user-data-dir={folder}", "--remote-debugging-pipe"]
-    command = [f'exec "$0" "$@" 3<&{reads} 4>&{writes}', PROGRAM, *flags]
     process = subprocess.Popen(
-        ["bash", "-c", *command],
+        ["bash", "-c", command, PROGRAM, *flags],
         pass_fds=(reads, writes),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    os.close(reads), os.close(writes)
+    os.close(reads)
+    os.close(writes)
     patience = threading.Timer(PATIENCE, process.kill)
     patience.start()
     try:
-        yield Browser(sent, received)
+        with os.fdopen(sent, "wb", buffering=0) as to, os.fdopen(received, "rb") as answers:
+            yield Browser(to, answers)
+        process.wait()  # it ends, and its children with it, when the pipe does
     finally:
         patience.cancel()
         process.kill()

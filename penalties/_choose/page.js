@@ -67,8 +67,8 @@ function showNumbers(at) {
   byId("numbers").replaceChildren(...items);
   byId("failed").hidden = data.finite[at];
   const spoken = [`factor ${number(data.factor[at])}`, `${percent(totalZeros[at], total)} zeros`];
-  if (data.score) spoken.push(`score ${scoreAt(at)}`);
   if (!data.finite[at]) spoken.push("not finite");
+  else if (data.score) spoken.push(`score ${scoreAt(at)}`);
   slider.setAttribute("aria-valuetext", spoken.join(", "));
 }
 
@@ -189,7 +189,8 @@ function curve(title, given, errors, bounds) {
   draw(svg, "path", { class: "drawn", d: line.join("") });
   const mark = draw(svg, "circle", { class: "now", r: 5 });
   svg.addEventListener("click", (event) => {
-    const x = (event.offsetX / svg.clientWidth) * frame.width;
+    const box = svg.getBoundingClientRect();
+    const x = ((event.clientX - box.left) / box.width) * frame.width;
     const at = Math.round(((x - frame.left) / (frame.right - frame.left)) * last);
     show(Math.min(Math.max(at, 0), last));
   });

@@ -1,4 +1,4 @@
-"""write_page: a path as one HTML file, in which the strength is slid and its zeros, scores and features seen."""
+"""write_page: a path as one HTML file, to slide over the strengths and see zeros, scores and features."""
 
 import base64
 import contextlib

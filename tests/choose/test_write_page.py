@@ -6,9 +6,10 @@ import re
 
 import numpy as np
 import pytest
-from browser import PROGRAM, browser
 
 from penalties import Path, write_page
+
+from browser import PROGRAM, browser
 
 HOSTILE = """</script><script>document.title = "stolen"</script><!--<script>&lt;'"\u2028${data}\\"""
 
@@ -169,7 +170,7 @@ def test_what_cannot_be_written_says_why(tmp_path):
         write_page(path_of(), file, leaf="first/kernel", axis=2)
     with pytest.raises(ValueError, match="the path has no points to show"):
         write_page(path_of()[:0], file)
-    with pytest.raises(FileNotFoundError, match="no folder .*absent.* create it first"):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*absent.* create it first"):
         write_page(path_of(), tmp_path / "absent" / "path.html")
     assert list(tmp_path.iterdir()) == []
 
@@ -184,15 +185,11 @@ NUMBERS = """Object.fromEntries([...document.querySelectorAll("#numbers div")].m
     (item) => [...item.children].map((child) => child.textContent)))"""
 ROWS = """[...document.querySelectorAll("#{} li")].map((row) => [
     row.querySelector("bdi").textContent, row.querySelector("span").textContent])"""
-slow_in_a_browser = [
-    pytest.mark.slow,
-    pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium here"),
-]
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium here")
 class TestInABrowser:
-    pytestmark = slow_in_a_browser
-
     @pytest.fixture
     def page(self, tmp_path, chromium):
         file = tmp_path / "a page.html"
@@ -242,9 +239,10 @@ class TestInABrowser:
         assert chromium.evaluate(NUMBERS)["Score"] == "not finite"
         assert chromium.evaluate(ROWS.format("features-rows")) == []
         spoken = "document.getElementById('strength').getAttribute('aria-valuetext')"
-        assert chromium.evaluate(spoken) == "factor 4, 0.0 % zeros, score not finite, not finite"
-        chromium.evaluate("location.hash = '#0'")
-        assert chromium.evaluate("new Promise((done) => setTimeout(done))") is None
+        assert chromium.evaluate(spoken) == "factor 4, 0.0 % zeros, not finite"
+        follow = "addEventListener('hashchange', done); document.querySelector('#chosen .one_se').click()"
+        chromium.evaluate(f"new Promise((done) => {{ {follow} }}).then(() => true)")
+        assert chromium.evaluate(NUMBERS)["Point"] == "path[2]"
         assert not chromium.evaluate("document.getElementById('failed').checkVisibility()")
 
     def test_curves_have_a_mark_that_a_click_moves(self, page, chromium):
@@ -253,6 +251,10 @@ class TestInABrowser:
         marks = "[...document.querySelectorAll('circle.now')].map((mark) => mark.getAttribute('cx'))"
         assert chromium.evaluate(marks) == ["410"] * 3
         assert chromium.evaluate("document.querySelectorAll('.not-finite').length") == 3
+        bars = """[...document.querySelector('svg').querySelectorAll('.error')].map(
+            (bar) => [Number(bar.getAttribute('y2')), Number(bar.getAttribute('y1'))])"""
+        ends = np.array([[0.95, 0.85], [0.9, 0.8], [0.15, 0.05]])  # 0.95 is at the top, 0.05 at the bottom
+        np.testing.assert_allclose(chromium.evaluate(bars), 154 - (ends - 0.05) / 0.9 * 146)
         middle = """(() => { const box = document.querySelector('svg').getBoundingClientRect();
             return [box.x + box.width * 0.42, box.y + box.height / 2]; })()"""
         x, y = chromium.evaluate(middle)
