@@ -35,8 +35,12 @@ function share(zeros, size) {
   return size ? zeros / size : 0;
 }
 
+/** Of zeros that are exact, 100.0 % are all of them and 0.0 % is none. */
 function percent(zeros, size) {
-  return `${(100 * share(zeros, size)).toFixed(1)} %`;
+  const rounded = (100 * share(zeros, size)).toFixed(1);
+  if (rounded === "100.0" && zeros < size) return "> 99.9 %";
+  if (rounded === "0.0" && zeros > 0) return "< 0.1 %";
+  return `${rounded} %`;
 }
 
 function scoreAt(at) {

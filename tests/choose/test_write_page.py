@@ -245,6 +245,12 @@ class TestInABrowser:
         assert chromium.evaluate(NUMBERS)["Point"] == "path[2]"
         assert not chromium.evaluate("document.getElementById('failed').checkVisibility()")
 
+    def test_only_all_is_all_and_only_none_is_none(self, page, chromium):
+        page()
+        counts = "[[9999, 10000], [10000, 10000], [1, 10000], [0, 10000], [0, 0]]"
+        shown = ["> 99.9 %", "100.0 %", "< 0.1 %", "0.0 %", "0.0 %"]
+        assert chromium.evaluate(f"{counts}.map(([zeros, size]) => percent(zeros, size))") == shown
+
     def test_curves_have_a_mark_that_a_click_moves(self, page, chromium):
         page("#0")
         assert chromium.evaluate("document.querySelectorAll('svg').length") == 3
