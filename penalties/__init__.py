@@ -17,6 +17,7 @@ from penalties._choose.steering import SparsityState
 from penalties._choose.strengths import strength_max
 from penalties._choose.target_report import TargetReport, target_report
 from penalties._choose.to_sparsity import to_sparsity
+from penalties._choose.write_page import write_page
 from penalties._family.adaptive import adaptive
 from penalties._family.constraints import Box, L1Ball, LInfBall, NonNegative, NonNegativeL1, Simplex
 from penalties._family.elementwise import L1, L2, ElasticNet, Huber
@@ -172,4 +173,5 @@ __all__ = [
     "to_bcoo",
     "to_sparsity",
     "units",
+    "write_page",
 ]

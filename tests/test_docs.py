@@ -107,7 +107,8 @@ GUIDES = [name for name, page in PAGES.items() if blocks("python", text_of(page)
 
 
 @pytest.mark.parametrize("name", GUIDES)
-def test_each_block_of_a_page_runs_by_itself(name):
+def test_each_block_of_a_page_runs_by_itself(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # for what it writes
     for code in blocks("python", text_of(PAGES[name])):
         with lenient_promotion():
             exec(code, {"__name__": name})

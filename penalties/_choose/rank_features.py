@@ -3,13 +3,13 @@
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
+from penalties._choose.feature_sizes import feature_sizes
 from penalties._choose.path import Path
 from penalties._tables import Tabular
-from penalties._tree.paths import leaves_with_paths
 
 
 @final
@@ -104,16 +104,9 @@ def rank_features(path: Path, leaf: str | Sequence[str], axis: int = 0) -> Featu
     """
     if not np.any(path.finite):
         raise ValueError("no point of this path is finite: train with a smaller step, or other factors")
-    names = (leaf,) if isinstance(leaf, str) else tuple(leaf)
     from_the_strongest = np.argsort(-path.factors, kind="stable")
     points = from_the_strongest[path.finite[from_the_strongest]]
-    squares = [_squares(path, points, name, axis) for name in names]
-    if not squares or len({s.shape for s in squares}) > 1:
-        raise ValueError(
-            f"the leaves {list(names)} have {[s.shape[1] for s in squares]} features along axis {axis}: "
-            "expected one leaf, or several that read the same features; rank others by themselves"
-        )
-    factors, sizes = path.factors[points], np.sqrt(sum(squares))
+    factors, sizes = path.factors[points], feature_sizes(path, points, leaf, axis)
     alive = np.concatenate([sizes > 0, np.ones((1, sizes.shape[1]), bool)])
     first = np.argmax(alive, 0)  # the strongest point at which it is alive; after the last one if at none
     died_at = np.concatenate([[np.inf], factors])[first]
@@ -121,22 +114,3 @@ def rank_features(path: Path, leaf: str | Sequence[str], axis: int = 0) -> Featu
     died_at[never] = 0
     size = np.where(never, 0, sizes[np.minimum(first, len(factors) - 1), np.arange(sizes.shape[1])])
     return FeatureRanking(np.lexsort((-size, -died_at)), died_at, size)
-
-
-def _squares(path: Path, points: np.ndarray, name: str, axis: Any) -> np.ndarray:
-    """Σ|w|² of each feature at each of the points, an array (points, features) of float64."""
-    leaves = {leaf.path: leaf.value for leaf in leaves_with_paths(path.params)}
-    if name not in leaves:
-        raise ValueError(f"params have no leaf {name!r}: expected one of {sorted(leaves)[:20]}")
-    w = np.asarray(leaves[name])[points]
-    w = np.abs(w.astype(np.complex128 if np.iscomplexobj(w) else np.float64))
-    try:
-        along = operator.index(axis)
-    except TypeError:
-        raise TypeError(f"axis is {axis!r} of type {type(axis).__name__}: expected an int") from None
-    if not -(w.ndim - 1) <= along < w.ndim - 1:
-        raise ValueError(f"axis is {axis}, and the leaf {name!r} has the shape {w.shape[1:]}")
-    w = np.moveaxis(w, along + 1 if along >= 0 else along, 1)
-    # Scaled by the largest: squares of small weights must not vanish.
-    largest = w.max(initial=0)
-    return np.sum((w / (largest or 1)) ** 2, tuple(range(2, w.ndim))) * largest**2
