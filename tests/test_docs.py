@@ -70,6 +70,7 @@ WITHOUT_EXAMPLE = {
     "PenalizedState",
     "PenaltyState",
     "Solution",
+    "StabilitySelection",
     "SparsityState",
     "Strength",
     "TargetReport",

@@ -1,12 +1,12 @@
 """The features that leaves read, and the norm of their weights at points of a path."""
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from penalties._choose.path import Path
+from penalties._penalty.integers import checked_int
 from penalties._tree.paths import leaves_with_paths
 
 
@@ -41,10 +41,7 @@ def _squares(path: Path, points: np.ndarray, name: str, axis: Any) -> np.ndarray
         raise ValueError(f"params have no leaf {name!r}: expected one of {sorted(leaves)[:20]}")
     w = np.asarray(leaves[name])[points]
     w = np.abs(w.astype(np.complex128 if np.iscomplexobj(w) else np.float64))
-    try:
-        along = operator.index(axis)
-    except TypeError:
-        raise TypeError(f"axis is {axis!r} of type {type(axis).__name__}: expected an int") from None
+    along = checked_int(axis, "axis")
     if not -(w.ndim - 1) <= along < w.ndim - 1:
         raise ValueError(f"axis is {axis}, and the leaf {name!r} has the shape {w.shape[1:]}")
     w = np.moveaxis(w, along + 1 if along >= 0 else along, 1)

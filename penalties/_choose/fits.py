@@ -1,6 +1,5 @@
 """One fit of many: to what samples, by what training, and whether it converged."""
 
-import operator
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from jax import Array
 
 from penalties._choose.solve import solve
 from penalties._penalty.base import Penalty
+from penalties._penalty.integers import checked_int
 
 Loss = Callable[[Any, Any, Any], Any]
 Train = Callable[[Penalty, Any, Any, Any], Any]
@@ -38,15 +38,7 @@ def rows_of(rows: Array, data: Any) -> Any:
 
 def checked_chunk(chunk: int | None) -> int | None:
     """The chunk as an int, or the error that says what is wrong with it."""
-    if chunk is None:
-        return None
-    try:
-        size = operator.index(chunk)
-    except TypeError:
-        raise TypeError(f"chunk is {chunk!r} of type {type(chunk).__name__}: expected an int") from None
-    if isinstance(chunk, bool) or size < 1:
-        raise ValueError(f"chunk is {chunk!r}: expected an int of at least 1")
-    return size
+    return None if chunk is None else checked_int(chunk, "chunk", 1)
 
 
 def warn_of(failed: int, fits: int) -> None:

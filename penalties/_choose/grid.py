@@ -1,7 +1,6 @@
 """The factors of a path: a geometric grid, and what is asked of any others."""
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
+from penalties._penalty.integers import checked_int
 from penalties._penalty.strengths import Range, checked, guarded
 
 
@@ -43,12 +43,7 @@ def strength_grid(maximum: Any, *, ratio: float = 1e-3, count: int = 64) -> Arra
         top = top.astype(jax.dtypes.canonicalize_dtype(float))
     if isinstance(ratio, bool) or not isinstance(ratio, (int, float, np.floating)) or not 0 < ratio < 1:
         raise ValueError(f"ratio is {ratio!r}: expected a number between 0 and 1, such as 1e-3")
-    try:
-        length = operator.index(count)
-    except TypeError:
-        raise TypeError(f"count is {count!r} of type {type(count).__name__}: expected an int") from None
-    if isinstance(count, bool) or length < 1:
-        raise ValueError(f"count is {count!r}: expected an int of at least 1")
+    length = checked_int(count, "count", 1)
     shares = np.exp(np.linspace(0.0, math.log(ratio), length)) if length > 1 else np.ones(1)
     shares = jnp.asarray(shares.reshape(-1, *[1] * top.ndim), top.dtype)
     return shares * guarded(top[None], Range(above=0)).astype(top.dtype)

@@ -1,6 +1,5 @@
 """rank_features: which inputs matter, by how strong a penalty it takes to lose them."""
 
-import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -9,6 +8,7 @@ import numpy as np
 
 from penalties._choose.feature_sizes import feature_sizes
 from penalties._choose.path import Path
+from penalties._penalty.integers import checked_int
 from penalties._tables import Tabular
 
 
@@ -42,10 +42,7 @@ class FeatureRanking(Tabular):
             ValueError: k < 0, or more than there are features.
             TypeError: k is no int.
         """
-        try:
-            count = operator.index(k)
-        except TypeError:
-            raise TypeError(f"k is {k!r} of type {type(k).__name__}: expected an int") from None
+        count = checked_int(k, "k")
         if not 0 <= count <= len(self.order):
             raise ValueError(f"k is {k}: expected a number of features, from 0 to {len(self.order)}")
         return [int(i) for i in self.order[:count]]

@@ -1,7 +1,6 @@
 """stability_selection: what is selected again and again, on halves of the samples."""
 
 import functools
-import operator
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -17,6 +16,7 @@ from penalties._choose.problem import check_penalty, refuse_objects
 from penalties._choose.solve import check_limits
 from penalties._penalty.base import Penalty
 from penalties._penalty.binding import bind
+from penalties._penalty.integers import checked_int
 from penalties._tree.paths import leaves_with_paths
 
 
@@ -140,7 +140,7 @@ def stability_selection(
     chunk = checked_chunk(chunk)
     refuse_objects(params, "stability_selection")
     x, y = jax.tree.map(jnp.asarray, (x, y))
-    halves = _halves(key, _checked_pairs(pairs), samples_of(x, y))
+    halves = _halves(key, checked_int(pairs, "pairs", 1), samples_of(x, y))
     fit = Fit(loss, train, tol, max_iterations)
     strengths = jnp.asarray(numbers.astype(jax.dtypes.canonicalize_dtype(numbers.dtype)))
     frequencies, sizes, converged = _selected(fit, chunk, penalty, params, x, y, strengths, halves)
@@ -185,13 +185,3 @@ def _halves(key: Array, pairs: int, samples: int) -> Array:
     half = samples // 2
     orders = jax.vmap(lambda key: jax.random.permutation(key, samples))(jax.random.split(key, pairs))
     return orders[:, : 2 * half].reshape(2 * pairs, half)
-
-
-def _checked_pairs(pairs: Any) -> int:
-    try:
-        count = operator.index(pairs)
-    except TypeError:
-        raise TypeError(f"pairs is {pairs!r} of type {type(pairs).__name__}: expected an int") from None
-    if isinstance(pairs, bool) or count < 1:
-        raise ValueError(f"pairs is {pairs!r}: expected an int of at least 1")
-    return count

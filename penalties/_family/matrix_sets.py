@@ -1,6 +1,5 @@
 """Constraints on matrices: Orthonormal, PSD."""
 
-import operator
 from typing import final
 
 import jax
@@ -9,6 +8,7 @@ from jax import Array
 
 from penalties._family.decompositions import eigh, svd
 from penalties._numerics import ratio
+from penalties._penalty.axes import checked_axis
 from penalties._penalty.constraint import Constraint
 from penalties._penalty.fields import static
 
@@ -43,12 +43,7 @@ class Orthonormal(Constraint):
     rounding = 64
 
     def __post_init__(self):
-        try:
-            if isinstance(self.axis, bool):
-                raise TypeError
-            object.__setattr__(self, "axis", operator.index(self.axis))
-        except TypeError:
-            raise TypeError(f"Orthonormal.axis is {self.axis!r}: expected an int") from None
+        object.__setattr__(self, "axis", checked_axis(self))
         super().__post_init__()
 
     def project_at(self, w: Array) -> Array:

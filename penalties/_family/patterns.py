@@ -1,7 +1,6 @@
 """Constraints on how many weights are not zero, and where: Sparse, NOfM."""
 
-import operator
-from typing import Any, final
+from typing import final
 
 import jax
 import jax.export
@@ -10,6 +9,7 @@ from jax import Array
 
 from penalties._penalty.constraint import Constraint
 from penalties._penalty.fields import static
+from penalties._penalty.integers import checked_int
 
 
 @final
@@ -35,7 +35,7 @@ class Sparse(Constraint):
     monotone = True
 
     def __post_init__(self):
-        object.__setattr__(self, "count", _count("Sparse.count", self.count, 0))
+        object.__setattr__(self, "count", checked_int(self.count, "Sparse.count", 0))
         super().__post_init__()
 
     def project_at(self, w: Array) -> Array:
@@ -82,7 +82,7 @@ class NOfM(Constraint):
 
     def __post_init__(self):
         for name, least in (("n", 1), ("m", 1), ("axis", None)):
-            object.__setattr__(self, name, _count(f"NOfM.{name}", getattr(self, name), least))
+            object.__setattr__(self, name, checked_int(getattr(self, name), f"NOfM.{name}", least))
         if self.n > self.m:
             raise ValueError(f"NOfM.n is {self.n} and NOfM.m is {self.m}: expected n ≤ m")
         super().__post_init__()
@@ -134,17 +134,3 @@ def _is_among_largest(size: Array, count: int) -> Array:
     larger, equal = bits > smallest, bits == smallest
     rank = jnp.cumsum(equal.reshape(-1)).reshape(size.shape)
     return larger | (equal & (rank <= count - jnp.sum(larger)))
-
-
-def _count(name: str, value: Any, least: int | None) -> int:
-    """`value` as an int that is at least so much, or the error that says what is wrong with it."""
-    expected = "an int" if least is None else f"an int ≥ {least}"
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        count = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r} of type {type(value).__name__}: expected {expected}") from None
-    if least is not None and count < least:
-        raise ValueError(f"{name} is {count}: expected {expected}")
-    return count

@@ -1,7 +1,6 @@
 """Constraints on Euclidean norms, of units or of whole leaves: MaxNorm, UnitNorm, MinMaxNorm, L2Ball."""
 
 import abc
-import operator
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import jax
@@ -10,6 +9,7 @@ from jax import Array
 
 from penalties._family.constraints import check_ordered, ordered
 from penalties._numerics import like, members, norm, ratio, square_root
+from penalties._penalty.axes import checked_axes
 from penalties._penalty.base import Order
 from penalties._penalty.constraint import Constraint, check_joint
 from penalties._penalty.fields import parameter, static
@@ -26,16 +26,7 @@ class _NormConstraint(Constraint, abc.ABC):
         axis: ClassVar[Any]
 
     def __post_init__(self):
-        axes = self.axis if isinstance(self.axis, (tuple, list)) else (self.axis,)
-        try:
-            if any(isinstance(axis, bool) for axis in axes):
-                raise TypeError
-            axes = tuple(map(operator.index, axes))
-        except TypeError:
-            raise TypeError(
-                f"{type(self).__name__}.axis is {self.axis!r}: expected an int or a tuple of ints"
-            ) from None
-        object.__setattr__(self, "axis", axes if isinstance(self.axis, (tuple, list)) else axes[0])
+        object.__setattr__(self, "axis", checked_axes(self))
         super().__post_init__()
 
     def joint_axes(self, w: Array) -> tuple[int, ...]:

@@ -7,6 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from penalties._penalty.integers import checked_int
+
 
 def checked_axis(penalty: Any) -> int:
     """The penalty's `axis` as an int.
@@ -14,12 +16,7 @@ def checked_axis(penalty: Any) -> int:
     Raises:
         TypeError: it is none.
     """
-    try:
-        if isinstance(penalty.axis, bool):
-            raise TypeError
-        return operator.index(penalty.axis)
-    except TypeError:
-        raise TypeError(f"{type(penalty).__name__}.axis is {penalty.axis!r}: expected an int") from None
+    return checked_int(penalty.axis, f"{type(penalty).__name__}.axis")
 
 
 def checked_axes(penalty: Any) -> int | tuple[int, ...]:

@@ -173,7 +173,7 @@ def test_the_grid_begins_at_the_maximum_itself():
         ({"maximum": float("nan")}, "maximum is nan"),
         ({"maximum": 1.0, "ratio": 1.0}, "ratio is 1.0: expected a number between 0 and 1"),
         ({"maximum": 1.0, "ratio": float("nan")}, "ratio is nan"),
-        ({"maximum": 1.0, "count": 0}, "count is 0: expected an int of at least 1"),
+        ({"maximum": 1.0, "count": 0}, "count is 0: expected an int ≥ 1"),
         ({"maximum": 1.0, "count": 2.5}, "count is 2.5 of type float: expected an int"),
         ({"maximum": "strong"}, "maximum is 'strong'"),
     ],
