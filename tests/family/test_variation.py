@@ -139,7 +139,7 @@ def test_sums_without_a_prox_say_so(other):
 
 
 def test_wrong_kinds_are_refused():
-    with pytest.raises(TypeError, match="axis is True: expected an int"):
+    with pytest.raises(TypeError, match="axis is True of type bool: expected an int"):
         TotalVariation(1.0, True)
     with pytest.raises(TypeError, match="no prox of complex weights"):
         TotalVariation(1.0).prox(jnp.ones(3, jnp.complex64))
