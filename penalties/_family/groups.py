@@ -235,7 +235,9 @@ class Grouped(GroupPenalty):
         return self.penalty
 
     def parts(self) -> tuple[Penalty, ...]:
-        return tuple(remade(self, penalty=part) for part in self.penalty.parts())
+        parts = self.penalty.parts()
+        # Groups, whatever their weights, are all the same to a quadratic.
+        return tuple(p if p.order == Order.QUADRATIC else remade(self, penalty=p) for p in parts)
 
 
 class SettlingGrouped(Grouped, SettlingGroupPenalty):
