@@ -75,7 +75,8 @@ class PartitionedPenalty(Penalty, abc.ABC):
         if split.varies(number):
             raise ValueError(
                 f"the {name} of shape {number.shape} varies within the groups of {self._owner} on a leaf of "
-                f"shape {split.shape}: give one number for each group, with length 1 along the axes within it"
+                f"shape {split.shape}: give one number, or, of groups along axes, one for each, of length 1 "
+                "along the axes within them; `weights=` is for groups of any shape"
             )
         return split.broadcast(number)
 

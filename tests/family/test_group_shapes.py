@@ -221,8 +221,10 @@ def test_labels_are_ints_that_fit():
         jax.jit(lambda names: GroupLasso(0.1, groups=labels(names))(W))(NAMES)
     with pytest.raises(ValueError, match=r"leaf of shape \(2, 6\): expected labels of this shape.*\(4, 6\)"):
         GroupLasso(0.1, groups=labels(NAMES))(W[:2])
-    with pytest.raises(ValueError, match=r"strength of shape \(4, 6\) varies within the groups"):
+    with pytest.raises(ValueError, match=r"strength of shape \(4, 6\) varies within the groups.*`weights=`"):
         GroupLasso(np.ones((4, 6)), groups=labels(NAMES))(W)
+    with pytest.raises(ValueError, match=r"lists of different lengths, \[\[0, 1\], \[2\]\].*np.array"):
+        labels([[0, 1], [2]])
 
 
 def test_blocks_have_to_divide():
