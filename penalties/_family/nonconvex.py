@@ -149,6 +149,6 @@ class LogSum(SizePenalty):
         gain = r**2 / 2 - t * jnp.log1p(jnp.maximum(root, 0) / self.epsilon) - (root - r) ** 2 / 2
         # Beyond t/ε zero is no minimum at all. Below, a long step may leave two, of which the lower is taken.
         kept = (r > t / self.epsilon) | ((under >= 0) & (root > 0) & (gain > 0))
-        # As a difference, for which a step of 0 changes nothing, and NaN stays NaN; 0 where it rounds to less.
+        # As a difference, for which a step of 0 changes nothing, and NaN stays; 0 where it rounds to less.
         new = r - t / (self.epsilon + root)
         return jnp.where((kept & ~(new < 0)) | jnp.isnan(r + t + self.epsilon), new, 0 * r)
