@@ -112,7 +112,7 @@ def stability_selection(
         max_iterations: of `solve`.
 
     Returns:
-        A `StabilitySelection`; with a warning, if fits did not converge.
+        A `StabilitySelection`; with a warning, if fits did not converge, or are not finite.
 
     Raises:
         ValueError: factors are not in order, finite and ≥ 0; there are fewer than 4 samples, or no pair.
@@ -165,8 +165,10 @@ def _selected(
         def one(factor: Array) -> tuple[dict[str, Array], Array]:
             fitted, converged = fit(penalty.scaled(factor), params, *seen)
             leaves = leaves_with_paths(fitted)
-            penalized = zip(bind(penalty, leaves), leaves, strict=True)
-            return {leaf.path: leaf.value != 0 for p, leaf in penalized if p is not None}, converged
+            penalized = [leaf for p, leaf in zip(bind(penalty, leaves), leaves, strict=True) if p is not None]
+            for leaf in penalized:  # NaN is not zero, and would be selected in silence
+                converged = converged & jnp.all(jnp.isfinite(leaf.value))
+            return {leaf.path: leaf.value != 0 for leaf in penalized}, converged
 
         fits = jax.vmap(one)(factors) if chunk is None else jax.lax.map(one, factors, batch_size=chunk)
         # Once selected, at a stronger factor, is selected.

@@ -89,6 +89,14 @@ def test_groups_and_a_training_of_ones_own():
     assert np.ptp(ours.frequencies["w"]) == 0
 
 
+def test_a_training_that_diverges_is_told():
+    def train(penalty, params, x, y):
+        return jax.tree.map(lambda w: w + jnp.nan, params)
+
+    with pytest.warns(UserWarning, match="18 of 18 fits .* are not finite"):
+        found(train=train)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
