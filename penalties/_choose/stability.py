@@ -17,6 +17,7 @@ from penalties._choose.problem import check_penalty, refuse_objects
 from penalties._choose.solve import check_limits
 from penalties._penalty.base import Penalty
 from penalties._penalty.binding import bind
+from penalties._penalty.strengths import is_number
 from penalties._tree.paths import leaves_with_paths
 
 
@@ -47,7 +48,7 @@ class StabilitySelection:
         Raises:
             ValueError: the threshold is not above ½ and at most 1.
         """
-        if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0.5 < threshold <= 1:
+        if not is_number(threshold) or np.ndim(threshold) or not 0.5 < threshold <= 1:
             raise ValueError(f"threshold is {threshold!r}: expected a share above 0.5, and at most 1")
         count = sum(frequency[0].size for frequency in self.frequencies.values())
         return self.mean_selected**2 / ((2 * threshold - 1) * max(count, 1))
@@ -64,8 +65,11 @@ class StabilitySelection:
             For each penalized leaf an array of bools, by its path.
 
         Raises:
-            ValueError: the threshold is not above ½ and at most 1; the strongest factor selects too many.
+            ValueError: the threshold is not above ½ and at most 1, or expected_false no number ≥ 0; the
+                strongest factor selects too many.
         """
+        if not is_number(expected_false) or np.ndim(expected_false) or not expected_false >= 0:
+            raise ValueError(f"expected_false is {expected_false!r}: expected a number ≥ 0")
         fits = np.flatnonzero(self.expected_false(threshold) <= expected_false)
         if not fits.size:
             raise ValueError(

@@ -58,6 +58,10 @@ def test_what_is_selected():
     for threshold in (0.5, 1.1, True, "high"):
         with pytest.raises(ValueError, match="expected a share above"):
             selection.select(threshold=threshold)
+    for expected_false in (-1, np.nan, "few"):
+        with pytest.raises(ValueError, match="expected a number ≥ 0"):
+            selection.select(expected_false=expected_false)
+    assert selection.select(threshold=np.float32(0.75))["w"].tolist() == [False, True, False, False]
 
 
 def test_noise_is_not_selected():
