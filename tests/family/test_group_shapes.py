@@ -227,6 +227,13 @@ def test_labels_are_ints_that_fit():
         labels([[0, 1], [2]])
 
 
+def test_labels_do_not_change_with_the_array_they_were_made_of():
+    names = np.array([0, 1])
+    penalty = GroupLasso(1.0, groups=labels(names), weights=1.0)
+    names[0] = 1
+    assert penalty(jnp.array([3.0, 4.0])) == 7
+
+
 def test_blocks_have_to_divide():
     with pytest.raises(
         ValueError, match=r"blocks\(\(3, 4\)\).*shape \(4, 6\).*4 is no multiple of 3"
