@@ -137,10 +137,10 @@ def at_least_one(count: Any) -> Any:
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:
-    """numerator / denominator, and 0 where the denominator is 0, with finite gradients."""
+    """numerator / denominator, and 0 where the denominator is 0, with finite gradients; NaN stays NaN."""
     zero = denominator == 0
     safe = jnp.where(zero, jnp.ones_like(denominator), denominator)
-    return jnp.where(zero, jnp.zeros_like(safe), numerator / safe)
+    return jnp.where(zero & ~jnp.isnan(numerator), jnp.zeros_like(safe), numerator / safe)
 
 
 def sum_scalars(scalars: list[Array]) -> Array:

@@ -42,7 +42,8 @@ def factors(
     start = _limit(
         plan, moments, [slopes(unit.penalty, jnp.zeros_like(widen(m.weights))) for unit, m in both]
     )
-    now = jnp.where(now > 0, now, start)
+    # Where the loss pulls at nothing, the penalty as it was given: an infinite factor would make NaN.
+    now = jnp.where(now > 0, now, jnp.where(jnp.isfinite(start), start, 1))
     ahead = last.astype(jnp.float32) / HORIZON
     found = [
         at_leaf(unit.leaf, needed, unit.penalty, m.weights, m.average, ahead * m.stride, now[i])

@@ -45,7 +45,7 @@ def warn_of(failed: int, fits: int) -> None:
     """Warns the caller's caller of fits that did not converge, if there are any."""
     if failed:
         warnings.warn(
-            f"{failed} of {fits} fits did not reach the optimality asked for: scale the features, or give "
-            "more max_iterations or a larger tol",
+            f"{failed} of {fits} fits did not reach the optimality asked for, or are not finite: scale the "
+            "features, or give more max_iterations or a larger tol, or a training of your own smaller steps",
             stacklevel=3,
         )

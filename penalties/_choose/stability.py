@@ -17,6 +17,7 @@ from penalties._choose.solve import check_limits
 from penalties._penalty.base import Penalty
 from penalties._penalty.binding import bind
 from penalties._penalty.integers import checked_int
+from penalties._penalty.strengths import is_number
 from penalties._tree.paths import leaves_with_paths
 
 
@@ -47,7 +48,7 @@ class StabilitySelection:
         Raises:
             ValueError: the threshold is not above ½ and at most 1.
         """
-        if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0.5 < threshold <= 1:
+        if not is_number(threshold) or np.ndim(threshold) or not 0.5 < threshold <= 1:
             raise ValueError(f"threshold is {threshold!r}: expected a share above 0.5, and at most 1")
         count = sum(frequency[0].size for frequency in self.frequencies.values())
         return self.mean_selected**2 / ((2 * threshold - 1) * max(count, 1))
@@ -64,8 +65,11 @@ class StabilitySelection:
             For each penalized leaf an array of bools, by its path.
 
         Raises:
-            ValueError: the threshold is not above ½ and at most 1; the strongest factor selects too many.
+            ValueError: the threshold is not above ½ and at most 1, or expected_false no number ≥ 0; the
+                strongest factor selects too many.
         """
+        if not is_number(expected_false) or np.ndim(expected_false) or not expected_false >= 0:
+            raise ValueError(f"expected_false is {expected_false!r}: expected a number ≥ 0")
         fits = np.flatnonzero(self.expected_false(threshold) <= expected_false)
         if not fits.size:
             raise ValueError(
@@ -112,7 +116,7 @@ def stability_selection(
         max_iterations: of `solve`.
 
     Returns:
-        A `StabilitySelection`; with a warning, if fits did not converge.
+        A `StabilitySelection`; with a warning, if fits did not converge, or are not finite.
 
     Raises:
         ValueError: factors are not in order, finite and ≥ 0; there are fewer than 4 samples, or no pair.
@@ -165,8 +169,10 @@ def _selected(
         def one(factor: Array) -> tuple[dict[str, Array], Array]:
             fitted, converged = fit(penalty.scaled(factor), params, *seen)
             leaves = leaves_with_paths(fitted)
-            penalized = zip(bind(penalty, leaves), leaves, strict=True)
-            return {leaf.path: leaf.value != 0 for p, leaf in penalized if p is not None}, converged
+            penalized = [leaf for p, leaf in zip(bind(penalty, leaves), leaves, strict=True) if p is not None]
+            for leaf in penalized:  # NaN is not zero, and would be selected in silence
+                converged = converged & jnp.all(jnp.isfinite(leaf.value))
+            return {leaf.path: leaf.value != 0 for leaf in penalized}, converged
 
         fits = jax.vmap(one)(factors) if chunk is None else jax.lax.map(one, factors, batch_size=chunk)
         # Once selected, at a stronger factor, is selected.

@@ -82,8 +82,8 @@ def labels(tree: Any) -> Partition:
     the order of sorted labels is its entry in `weights=`.
 
     Raises:
-        TypeError: an array is not of ints, or is traced. In use, ValueError: a shape does not broadcast to
-            its leaf, or there are none for a leaf.
+        TypeError: an array is not of ints, or is traced; ValueError: a list is no array. In use, ValueError:
+            a shape does not broadcast to its leaf, or there are none for a leaf.
 
     >>> import jax.numpy as jnp
     >>> from penalties import GroupLasso, labels
@@ -93,7 +93,7 @@ def labels(tree: Any) -> Partition:
     >>> print(penalty.prox(w).round(1))
     [2.4 3.2 0. ]
     """
-    tree = jax.tree.map(lambda x: np.asarray(x) if _is_list(x) else x, tree, is_leaf=_is_list)
+    tree = jax.tree.map(lambda x: _array(x) if _is_list(x) else x, tree, is_leaf=_is_list)
     found = leaves_with_paths(tree)
     if not found:
         raise TypeError(f"labels got the empty tree {tree!r}: expected an array of ints for each leaf")
@@ -115,6 +115,16 @@ def _length(length: Any, shape: Any) -> int | None:
 def _is_list(x: Any) -> bool:
     """Whether x is an array written as a list."""
     return isinstance(x, (list, tuple)) and bool(x) and all(map(_is_int, jax.tree.leaves(x)))
+
+
+def _array(x: Any) -> np.ndarray:
+    try:
+        return np.asarray(x)
+    except ValueError:
+        raise ValueError(
+            f"labels got lists of different lengths, {x!r}: expected an array of ints; of params that are a "
+            "list give a list with an np.array for each leaf"
+        ) from None
 
 
 def _is_int(x: Any) -> bool:

@@ -142,7 +142,8 @@ class GroupLasso(SettlingGroupPenalty):
     """strength · Σ_g ω_g·‖w_g‖₂, ω = √|g|: whole groups of weights become exactly zero together.
 
     Args:
-        strength: λ ≥ 0; a number, or an array that has one entry for each group.
+        strength: λ ≥ 0; a number, or an array that has one entry for each group along `axis`; for groups of
+            other shapes such numbers are `weights`.
         axis: one group per index along this axis (or these axes); all other axes are within the
             group. The default, -1, makes each output unit of a kernel a group. Of a kernel stacked
             by `nn.scan`, of shape (layers, in, out), give (0, -1).
@@ -235,7 +236,9 @@ class Grouped(GroupPenalty):
         return self.penalty
 
     def parts(self) -> tuple[Penalty, ...]:
-        return tuple(remade(self, penalty=part) for part in self.penalty.parts())
+        parts = self.penalty.parts()
+        # Groups, whatever their weights, are all the same to a quadratic.
+        return tuple(p if p.order == Order.QUADRATIC else remade(self, penalty=p) for p in parts)
 
 
 class SettlingGrouped(Grouped, SettlingGroupPenalty):

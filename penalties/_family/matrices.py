@@ -42,6 +42,12 @@ class SpectralPenalty(MatrixPenalty, abc.ABC):
         """Whether φ is."""
         return self.of_sizes.flat
 
+    @property
+    def way_out(self) -> str:
+        """`proximal`; of a flat φ no loss feels anything."""
+        flat = "use `penalties.proximal(penalty, step_size)` at the end of a chain"
+        return flat if self.flat else super().way_out
+
     def value_at(self, w: Array) -> Array:
         return total_of_singular_values(as_matrix(self, w), self._phi(w))
 

@@ -23,7 +23,7 @@ class GroupLInf(PartitionedPenalty):
     """strength · Σ_g ω_g·max|w_g|: whole groups become zero, and the largest of the others become equal.
 
     Args:
-        strength: λ ≥ 0; a number, or an array that has one entry for each group.
+        strength: λ ≥ 0; a number, or an array that has one entry for each group along `axis`.
         axis: one group per index along this axis (or these axes), as in `GroupLasso`.
         groups: other shapes of groups, in place of an axis: see `GroupLasso`.
         weights: ω > 0; a number, an array with one for each group, "sqrt" for √|g|, or "size" for |g|, the
@@ -83,7 +83,7 @@ class ExclusiveLasso(PartitionedPenalty, SettlingPenalty):
     """strength · Σ_g ω_g·‖w_g‖₁², without ½: weights of a group compete, and few of each group remain.
 
     Args:
-        strength: λ ≥ 0; a number, or an array that has one entry for each group.
+        strength: λ ≥ 0; a number, or an array that has one entry for each group along `axis`.
         axis: one group per index along this axis (or these axes), as in `GroupLasso`. Of a kernel axis=-1
             has the inputs of an output compete, and axis=-2 the outputs of an input.
         groups: other shapes of groups, in place of an axis: see `GroupLasso`.

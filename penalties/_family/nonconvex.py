@@ -51,8 +51,10 @@ class MCP(SizePenalty):
         shrunk = jnp.maximum(r - step * self.strength, 0) / jnp.where(short, 1 - step / self.gamma, 1)
         # With a longer step the objective is concave up to the edge: its minimum is at 0 or beyond.
         jump = jnp.sqrt(step * self.gamma) * self.strength
+        # Of a step close to γ the quotient may be more than r, by rounding.
+        kept = (r > jnp.where(short, edge, jump)) | (shrunk > r)
         # What is not greater may be NaN, and stays it.
-        return jnp.where(r > jnp.where(short, edge, jump), r, jnp.where(short, shrunk, 0 * (r + step + edge)))
+        return jnp.where(kept, r, jnp.where(short, shrunk, 0 * (r + step + edge)))
 
 
 @final
@@ -147,5 +149,6 @@ class LogSum(SizePenalty):
         gain = r**2 / 2 - t * jnp.log1p(jnp.maximum(root, 0) / self.epsilon) - (root - r) ** 2 / 2
         # Beyond t/ε zero is no minimum at all. Below, a long step may leave two, of which the lower is taken.
         kept = (r > t / self.epsilon) | ((under >= 0) & (root > 0) & (gain > 0))
-        # As a difference, for which a step of 0 changes nothing, and NaN stays NaN.
-        return jnp.where(kept | jnp.isnan(r + t + self.epsilon), r - t / (self.epsilon + root), 0 * r)
+        # As a difference, for which a step of 0 changes nothing, and NaN stays; 0 where it rounds to less.
+        new = r - t / (self.epsilon + root)
+        return jnp.where((kept & ~(new < 0)) | jnp.isnan(r + t + self.epsilon), new, 0 * r)

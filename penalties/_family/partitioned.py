@@ -73,9 +73,11 @@ class PartitionedPenalty(Penalty, abc.ABC):
             ValueError: it varies within them.
         """
         if split.varies(number):
+            otherwise = "; of groups of any shape, `weights=`" if name == "strength" else ""
             raise ValueError(
                 f"the {name} of shape {number.shape} varies within the groups of {self._owner} on a leaf of "
-                f"shape {split.shape}: give one number for each group, with length 1 along the axes within it"
+                f"shape {split.shape}: give one number, or, of groups along axes, one for each, of length 1 "
+                f"along the axes within them{otherwise}"
             )
         return split.broadcast(number)
 

@@ -75,8 +75,10 @@ def common_norm(sizes: Array, by: Array, split: Split) -> Array:
         return total / (1 + split.sum(jnp.where(support, by, jnp.zeros_like(sizes))))
 
     x, t = lax.stop_gradient((sizes, by))
+    # The last to fall stays: where its threshold is all but its size, rounding would take it for less.
+    last = ratio(x, t) >= split.max(ratio(x, t))
     # ≤ and not >: NaN stays in the support, and its group becomes NaN.
-    support = _shrunk(~(x <= 0), lambda support: ~(x <= t * remains(support, x, t)))
+    support = _shrunk(~(x <= 0), lambda support: last | ~(x <= t * remains(support, x, t)))
     return remains(support, sizes, by)
 
 

@@ -266,7 +266,8 @@ class Penalty(Composable, abc.ABC):
         """A dict of plain Python numbers, strings and lists; `penalties.from_config` reads it.
 
         Raises:
-            TypeError: a selection by a function or an nnx filter, which no dict can hold.
+            TypeError: a selection by a function or an nnx filter, or a penalty `of` a function, which no dict
+                can hold.
         """
         return {"name": self.name_in_config} | {f.name: plain(getattr(self, f.name)) for f in self.told()}
 

@@ -88,6 +88,12 @@ class Of(Penalty):
     def value_at(self, w: Array) -> Array:
         return self.penalty(self.function(w))
 
+    def to_config(self) -> dict[str, Any]:
+        raise TypeError(
+            f"{self!r} cannot be written to a config, which holds no functions: write {self.penalty!r}, and "
+            "call `.of(function)` on what is read"
+        )
+
     def __repr__(self) -> str:
         return f"({self.penalty!r}).of({getattr(self.function, '__name__', self.function)})"
 

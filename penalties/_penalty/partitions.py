@@ -109,7 +109,8 @@ class Labels(Partition):
     """What `labels` makes: arrays of labels by leaf path, compared by their digest."""
 
     def __init__(self, of_leaves: Mapping[str, np.ndarray]):
-        self._of_leaves = {path: np.asarray(labels) for path, labels in of_leaves.items()}
+        # Copies, or a later change to the array would go unnoticed by the digest, and by what is compiled.
+        self._of_leaves = {path: np.array(labels) for path, labels in of_leaves.items()}
         digest = hashlib.sha256()
         for path, array in self._of_leaves.items():
             digest.update(

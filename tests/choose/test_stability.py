@@ -58,6 +58,10 @@ def test_what_is_selected():
     for threshold in (0.5, 1.1, True, "high"):
         with pytest.raises(ValueError, match="expected a share above"):
             selection.select(threshold=threshold)
+    for expected_false in (-1, np.nan, "few"):
+        with pytest.raises(ValueError, match="expected a number ≥ 0"):
+            selection.select(expected_false=expected_false)
+    assert selection.select(threshold=np.float32(0.75))["w"].tolist() == [False, True, False, False]
 
 
 def test_noise_is_not_selected():
@@ -87,6 +91,14 @@ def test_groups_and_a_training_of_ones_own():
         squares, penalty, x, y, factors=[1.0], params=zeros(), key=KEY, pairs=2, train=train
     )
     assert np.ptp(ours.frequencies["w"]) == 0
+
+
+def test_a_training_that_diverges_is_told():
+    def train(penalty, params, x, y):
+        return jax.tree.map(lambda w: w + jnp.nan, params)
+
+    with pytest.warns(UserWarning, match="18 of 18 fits .* are not finite"):
+        found(train=train)
 
 
 @pytest.mark.parametrize(

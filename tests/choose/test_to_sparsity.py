@@ -128,6 +128,14 @@ def test_a_tree_of_targets_and_no_layer_dies():
     assert (int(first), int(last)) == (995, 199)  # even shares of the six that are left
 
 
+def test_a_leaf_that_the_loss_does_not_depend_on_gets_its_zeros_and_no_nan():
+    params = {"a": jnp.linspace(-1.0, 1.0, 10), "idle": jnp.linspace(1.0, 2.0, 10)}
+    optimizer = to_sparsity(optax.sgd(0.05), L1(1.0), {"a": 0.5, "idle": 0.5}, STEPS)
+    found = trained(optimizer, params, lambda params: jnp.sum((params["a"] - 1) ** 2))[0]
+    chex.assert_tree_all_finite(found)
+    assert [int(jnp.sum(w == 0)) for w in found.values()] == [5, 5]
+
+
 def test_target_and_steps_change_between_steps_without_a_compile():
     optimizer = to_sparsity(adam(3e-3), L1(1.0).on(kernels), 0.5, STEPS)
 

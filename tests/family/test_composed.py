@@ -102,6 +102,8 @@ def test_of_a_function_of_all_params():
     ):
         with pytest.raises(TypeError, match=r"use it in a loss|is given all params"):
             refused()
+    with pytest.raises(TypeError, match=r"\(L1\(1.0\)\).of\(sqrt\) cannot be written to a config"):
+        (L1(1.0).of(jnp.sqrt) + L1(1.0)).to_config()
 
 
 def test_smoothed_l1_is_huber():

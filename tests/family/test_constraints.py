@@ -308,7 +308,11 @@ def test_pure_functions_are_the_classes():
             TypeError,
             r"NOfM\.axis is \(0, 1\) of type tuple",
         ),
-        (lambda: Orthonormal(axis=None), TypeError, r"Orthonormal\.axis is None of type NoneType: expected an int"),
+        (
+            lambda: Orthonormal(axis=None),
+            TypeError,
+            r"Orthonormal\.axis is None of type NoneType: expected an int",
+        ),
     ],
 )
 def test_numbers_out_of_range_are_named(make, error, message):

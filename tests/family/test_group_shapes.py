@@ -13,6 +13,7 @@ from penalties import (
     L1,
     L2,
     MCP,
+    ElasticNet,
     ExclusiveLasso,
     Grouped,
     GroupLasso,
@@ -220,8 +221,17 @@ def test_labels_are_ints_that_fit():
         jax.jit(lambda names: GroupLasso(0.1, groups=labels(names))(W))(NAMES)
     with pytest.raises(ValueError, match=r"leaf of shape \(2, 6\): expected labels of this shape.*\(4, 6\)"):
         GroupLasso(0.1, groups=labels(NAMES))(W[:2])
-    with pytest.raises(ValueError, match=r"strength of shape \(4, 6\) varies within the groups"):
+    with pytest.raises(ValueError, match=r"strength of shape \(4, 6\) varies within the groups.*`weights=`"):
         GroupLasso(np.ones((4, 6)), groups=labels(NAMES))(W)
+    with pytest.raises(ValueError, match=r"lists of different lengths, \[\[0, 1\], \[2\]\].*np.array"):
+        labels([[0, 1], [2]])
+
+
+def test_labels_do_not_change_with_the_array_they_were_made_of():
+    names = np.array([0, 1])
+    penalty = GroupLasso(1.0, groups=labels(names), weights=1.0)
+    names[0] = 1
+    assert penalty(jnp.array([3.0, 4.0])) == 7
 
 
 def test_blocks_have_to_divide():
@@ -285,6 +295,16 @@ def test_sums_of_the_same_groups_have_a_prox_and_those_of_others_have_none():
     ):
         with pytest.raises(TypeError, match="has no prox in closed form"):
             other.prox(w)
+
+
+@every_shape
+def test_a_quadratic_of_groups_is_one_of_weights_in_sums_too(groups, group_of):
+    w = jnp.asarray(W, jnp.float32)
+    both = L1(0.2) + Grouped(ElasticNet(0.1, 0.3), groups=groups)
+    expected = L1(0.2) + GroupLasso(0.1, groups=groups) + L2(0.3)
+    np.testing.assert_allclose(both.prox(w, 0.5), expected.prox(w, 0.5), rtol=1e-6)
+    per_group = Grouped(L2(jnp.arange(1.0, 7.0)))
+    np.testing.assert_allclose((L1(0.2) + per_group).prox(w), per_group.prox(L1(0.2).prox(w)), rtol=1e-6)
 
 
 def test_sparse_blocks():

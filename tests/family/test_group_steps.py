@@ -91,6 +91,13 @@ def test_steps_of_the_exclusive_lasso_may_differ_within_groups():
     assert 0 < np.count_nonzero(z) < 8
 
 
+def test_no_step_is_so_long_that_the_exclusive_lasso_leaves_weights_as_they_are():
+    for step in (1e7, 1e8, 1e30):
+        for axis in (0, -1):
+            z = ExclusiveLasso(1.0, axis=axis).prox(jnp.array([[3.0, 0.5], [-1.0, 0.0]]), step)
+            np.testing.assert_allclose(z, 0, atol=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("penalty", [GroupLasso, GroupLInf, ExclusiveLasso])

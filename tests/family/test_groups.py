@@ -115,6 +115,15 @@ def test_nan_stays_in_its_group():
     np.testing.assert_array_equal(np.isnan(z).any(0), [False, True, False, False])
 
 
+@pytest.mark.parametrize("make", [GroupLasso, L1])
+def test_a_strength_or_a_step_that_is_nan_reaches_zeros(make):
+    nan = jnp.float32(jnp.nan)
+    for w in (jnp.zeros((2, 2)), jnp.zeros((2, 2), jnp.complex64)):
+        assert np.isnan(jax.jit(lambda s, w: make(s).prox(w))(nan, w)).all()
+        assert np.isnan(jax.jit(lambda s, w: make(s).subgradient(w, w))(nan, w)).all()
+        assert np.isnan(jax.jit(make(0.1).prox)(w, jnp.full((2, 2), nan))).all()
+
+
 def test_float16_norms_do_not_overflow():
     w = jnp.full((4, 1), 1000.0, jnp.float16)
     assert GroupLasso(1.0)(w) == 4000

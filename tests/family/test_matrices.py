@@ -13,9 +13,11 @@ from penalties import (
     GroupLasso,
     Nuclear,
     Orthogonal,
+    Rank,
     SoftOrthogonal,
     Spectral,
     SpectralNorm,
+    add_penalty,
     kernels,
     penalized,
 )
@@ -168,6 +170,11 @@ def test_empty_matrices_are_nothing(penalty):
         (lambda: Orthogonal(1.0, "row"), ValueError, 'expected "rows" or "columns"'),
         (lambda: Orthogonal(1.0).prox(W), TypeError, "no prox in closed form"),
         (lambda: penalized(None, Nuclear(1.0)), TypeError, r"Nuclear has no .*proximal\(penalty"),
+        (
+            lambda: add_penalty(Rank(1.0)),
+            TypeError,
+            r"gradient is 0.*proximal\(penalty, step_size\)` at the end of a chain$",
+        ),
         (lambda: penalized(None, Orthogonal(1.0)), TypeError, r"use it in a loss, or `add_penalty"),
     ],
 )

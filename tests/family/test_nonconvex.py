@@ -82,6 +82,15 @@ def test_weights_just_below_the_threshold_are_exactly_zero_and_just_above_are_no
     np.testing.assert_allclose(z[2:], [lowest, -lowest], rtol=1e-4)
 
 
+def test_rounding_makes_no_weight_larger_and_none_of_the_other_sign():
+    near = 1 + np.linspace(-1e-5, 1e-5, 101, dtype=np.float32)
+    r = np.float32(1.03201854 * 0.56520975) * near
+    assert np.all(MCP(0.56520975, gamma=1.03201854).prox(r, 1.02820742) <= r)
+    penalty, r = LogSum(33.345711, epsilon=112.82863), np.float32(59.416832) * near
+    assert np.all(penalty.prox(r, 201.04294) >= 0)
+    assert np.all(penalty.prox(-r, 201.04294) <= 0)
+
+
 def test_hard_threshold():
     w = jnp.array([0.999, 1.001, -0.999, -1.001, 0.0, 1e30, jnp.inf])
     np.testing.assert_array_equal(L0(0.5).prox(w), np.where(np.abs(w) > 1, w, 0))
