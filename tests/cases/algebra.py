@@ -15,6 +15,7 @@ CASES = [
         lambda s: L2(s) + MCP(s, gamma=5.0),
         value=lambda path, w, s: l2_value(w, s) + float(mcp_sizes(np.abs(w), s, 5.0).sum()),
         linear=False,
+        slow=True,
     ),
     Case(
         "L1+L2",
@@ -27,6 +28,7 @@ CASES = [
         value=lambda path, w, s: l1_value(w, 2 * s),
         dual=lambda path, v, ts: l1_dual(v, 2 * ts),
         degree=1,
+        slow=True,
     ),
     Case(
         "sparse_group_lasso",
@@ -40,6 +42,7 @@ CASES = [
         lambda s: GroupLasso(s) + ElasticNet(s, s),
         value=lambda path, w, s: group_value(w, s) + l1_value(w, s) + l2_value(w, s),
         separable=False,
+        slow=True,
     ),
     Case(
         "L1.on(kernels)",
@@ -65,6 +68,7 @@ CASES = [
         separable=False,
         selects=on_kernels,
         has_kink=on_kernels,
+        slow=True,
     ),
     Case(
         "scaled",
@@ -72,6 +76,7 @@ CASES = [
         value=lambda path, w, s: l1_value(w, 4 * s),
         dual=lambda path, v, ts: l1_dual(v, 4 * ts),
         degree=1,
+        slow=True,
     ),
     Case(
         "strength_for_each_leaf",

@@ -18,5 +18,6 @@ CASES = [
         lambda s: s * L1(1.0).smoothed(0.5),
         value=lambda path, w, s: huber_value(w, 2 * s, 0.5),
         has_kink=nowhere,
+        slow=True,
     ),
 ]

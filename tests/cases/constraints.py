@@ -81,6 +81,7 @@ CASES = [
         even=False,
         separable=True,
         refuses=None,  # its numbers may be negative, and infinite
+        slow=True,
     ),
     constraint(
         "LInfBall",
@@ -89,7 +90,7 @@ CASES = [
         separable=True,
         slow=True,
     ),
-    constraint("L1Ball", L1Ball, lambda w, s: np.abs(w).sum() <= s + ROUNDING),
+    constraint("L1Ball", L1Ball, lambda w, s: np.abs(w).sum() <= s + ROUNDING, slow=True),
     constraint("L2Ball", L2Ball, lambda w, s: np.sqrt((w**2).sum()) <= s + ROUNDING, slow=True),
     constraint(
         "Simplex",

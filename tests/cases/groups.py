@@ -97,6 +97,7 @@ CASES = [
         dual=lambda path, v, ts: group_dual(v, ts, (0, -1)),
         degree=1,
         separable=False,
+        slow=True,
     ),
     Case(
         "Grouped(MCP)",
@@ -121,6 +122,7 @@ CASES = [
         lambda s: Grouped(ElasticNet(s, 2 * s)),
         value=lambda path, w, s: group_value(w, s) + l2_value(w, 2 * s),
         separable=False,
+        slow=True,
     ),
     Case(
         "GroupLasso_of_blocks",

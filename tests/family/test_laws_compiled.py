@@ -26,13 +26,13 @@ from laws import (
 def traces(monkeypatch):
     """Counts how often the library's compiled functions are traced."""
     counted = []
-    bind = evaluation.bind
+    bind = evaluation.bind_parts
 
     def counting(*args):
         counted.append(args)
         return bind(*args)
 
-    monkeypatch.setattr(evaluation, "bind", counting)
+    monkeypatch.setattr(evaluation, "bind_parts", counting)
     return counted
 
 
