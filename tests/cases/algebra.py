@@ -21,6 +21,7 @@ CASES = [
         "L1+L2",
         lambda s: L1(s) + L2(2 * s),
         value=lambda path, w, s: l1_value(w, s) + l2_value(w, 2 * s),
+        slow=True,
     ),
     Case(
         "L1+L1",
@@ -52,6 +53,7 @@ CASES = [
         degree=1,
         selects=on_kernels,
         has_kink=on_kernels,
+        slow=True,
     ),
     Case(
         "each_its_own_leaves",
@@ -84,5 +86,6 @@ CASES = [
         value=lambda path, w, s: l1_value(w, s * {"dense/kernel": 1, "dense/bias": 2}.get(path, 4)),
         dual=lambda path, v, ts: l1_dual(v, ts * {"dense/kernel": 1, "dense/bias": 2}.get(path, 4)),
         degree=1,
+        slow=True,
     ),
 ]

@@ -12,6 +12,7 @@ CASES = [
         value=lambda path, w, s: l1_value(w, s),
         dual=lambda path, v, ts: l1_dual(v, ts),
         degree=1,
+        slow=True,
     ),
     Case(
         "L1.smoothed",  # Huber's function, by another way

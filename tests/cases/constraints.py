@@ -101,7 +101,7 @@ CASES = [
         grid=False,
         slow=True,
     ),
-    constraint("MaxNorm", MaxNorm, lambda w, s: unit_norms(w) <= s + ROUNDING),
+    constraint("MaxNorm", MaxNorm, lambda w, s: unit_norms(w) <= s + ROUNDING, slow=True),
     constraint(
         "MinMaxNorm",
         lambda s: MinMaxNorm(s, 2 * s),

@@ -58,5 +58,6 @@ CASES = [
         Huber,
         value=lambda path, w, s: huber_value(w, s),
         has_kink=nowhere,
+        slow=True,
     ),
 ]

@@ -36,6 +36,7 @@ CASES = [
         convex=False,
         linear=False,
         bounded=True,
+        slow=True,
     ),
     Case(
         "LogSum",

@@ -1,6 +1,6 @@
-"""The dearest laws run in every test run on single penalties, and on three of their sums and selections.
+"""The dearest laws run on single penalties, and on two of their sums and selections.
 
-The other sums and selections are built of the same formulas, and run with the slow tests.
+The other sums and selections are built of the same formulas.
 """
 
 import pytest
@@ -14,11 +14,13 @@ DEAR = {
     "test_vmap_over_strengths_is_a_loop",
     "test_works_with_shapes_left_open",
 }
-SLOW = {case.name for case in algebra.CASES} - {"L1+L2", "sparse_group_lasso", "each_its_own_leaves"}
+WITHOUT = {case.name for case in algebra.CASES} - {"sparse_group_lasso", "each_its_own_leaves"}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    for item in items:
-        if getattr(item, "originalname", None) in DEAR and item.callspec.params["case"].name in SLOW:
-            item.add_marker(pytest.mark.slow)
+    items[:] = [
+        item
+        for item in items
+        if getattr(item, "originalname", None) not in DEAR or item.callspec.params["case"].name not in WITHOUT
+    ]
