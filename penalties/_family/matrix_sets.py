@@ -114,7 +114,8 @@ def _polar_jvp(primals, tangents):
     left, sizes, right = svd(x)
     inside = _transposed(left) @ dx @ _transposed(right)
     sums = sizes[:, None] + sizes[None, :]
-    turned = ratio(inside - _transposed(inside), sums.astype(x.dtype))
+    # Times the inverse: of a tangent `ratio`, which asks for NaN, is not linear.
+    turned = (inside - _transposed(inside)) * ratio(jnp.ones_like(sums), sums).astype(x.dtype)
     # What leaves the span of the columns, or of the rows.
     inverse = ratio(jnp.ones_like(sizes), sizes).astype(x.dtype)
     off_left = dx @ _transposed(right) - left @ inside
