@@ -43,5 +43,6 @@ CASES = [
         lambda s: LogSum(s, epsilon=1.5),
         value=lambda path, w, s: log_sum_value(w, s, 1.5),
         convex=False,
+        slow=True,
     ),
 ]

@@ -44,6 +44,7 @@ CASES = [
         dual=lambda path, v, ts: squares_dual(v, ts),
         degree=2,
         has_kink=nowhere,
+        slow=True,
         **NEIGHBOURS,
     ),
 ]

@@ -11,6 +11,8 @@ import pytest
 
 from strict import STRICT
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import re
 
