@@ -1,12 +1,8 @@
 """`to_sparsity` on sharded params: all-reduces of single numbers, no weight is moved, the same result."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
-from strict import STRICT
+from devices import output_on_eight_devices
 
 SHARDED = """
 import re
@@ -63,12 +59,5 @@ print("done")
 
 @pytest.mark.slow
 def test_quantiles_of_sharded_weights_are_counted_where_they_are():
-    done = subprocess.run(
-        [sys.executable, *STRICT, "-c", SHARDED],
-        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert "done" in done.stdout, done.stdout + done.stderr
+    output = output_on_eight_devices(SHARDED)
+    assert output == "done\n", output

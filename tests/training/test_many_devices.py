@@ -1,10 +1,6 @@
 """`penalized` on sharded params: no collectives of its own, the same numbers."""
 
-import os
-import subprocess
-import sys
-
-from strict import STRICT
+from devices import output_on_eight_devices
 
 SHARDED = """
 import re
@@ -73,12 +69,5 @@ print("done")
 
 
 def test_sharded_training_adds_no_collectives():
-    done = subprocess.run(
-        [sys.executable, *STRICT, "-c", SHARDED],
-        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.stdout == "done\n", done.stdout + done.stderr
+    output = output_on_eight_devices(SHARDED)
+    assert output == "done\n", output

@@ -3,13 +3,9 @@
 Run in a process of its own, for the number of devices is fixed before JAX starts.
 """
 
-import os
-import subprocess
-import sys
-
 import pytest
 
-from strict import STRICT
+from devices import output_on_eight_devices
 
 pytestmark = pytest.mark.slow
 
@@ -128,15 +124,7 @@ print("explicit: done")
 
 @pytest.fixture(scope="module")
 def output():
-    done = subprocess.run(
-        [sys.executable, *STRICT, "-c", SCRIPT],
-        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    return done.stdout + done.stderr
+    return output_on_eight_devices(SCRIPT)
 
 
 def test_elementwise_penalties_compile_to_one_all_reduce_per_axis_and_their_proxes_to_none(output):
