@@ -47,8 +47,7 @@ def adaptive(penalty: Penalty, params: Params, *, power: Numeric = 1.0) -> Penal
 
     Raises:
         TypeError: a term is of groups, matrices or neighbours, which one strength per weight is not for; no
-        term
-            has a kink at zero.
+            term has a kink at zero.
         ValueError: power is not > 0; params have NaN; a selection matches no leaf.
 
     >>> import jax.numpy as jnp

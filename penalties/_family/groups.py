@@ -79,6 +79,7 @@ class GroupPenalty(PartitionedPenalty, abc.ABC):
 
     def prox_at(self, v: Array, step: Array) -> Array:
         of, phi, v = self._opened(v)
+        # Of the lasso alone what is left of a norm is the root of one equation, whatever the steps.
         if of.split.varies(step) and isinstance(phi, L1):
             by = of.split.broadcast(step) * (phi.strength * of.weight)
             return of.split.restored(v * like(shrinkage(jnp.abs(v), by, of.split), v))

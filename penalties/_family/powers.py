@@ -2,7 +2,8 @@
 
 Their slope at zero is infinite, so that a zero is a local minimum whatever the loss: there is a prox, and
 no rule for zeros under `penalized`. Below 1 a power is not convex, and the prox jumps, from 0 to a nonzero
-weight."""
+weight.
+"""
 
 import abc
 from typing import TYPE_CHECKING, Any, ClassVar, final
@@ -45,7 +46,8 @@ class L0(Power):
 
     Source: Donoho and Johnstone, Ideal spatial adaptation by wavelet shrinkage, Biometrika 81 (1994);
     Blumensath and Davies, Iterative thresholding for sparse approximations, J. Fourier Anal. Appl. 14
-    (2008)."""
+    (2008).
+    """
 
     strength: Strength
 
@@ -82,7 +84,8 @@ class LHalf(Power):
     [0.0, 1.013, -8.832]
 
     Source: Xu, Chang, Xu and Zhang, L1/2 regularization: a thresholding representation theory and a fast
-    solver, IEEE Trans. Neural Netw. Learn. Syst. 23 (2012)."""
+    solver, IEEE Trans. Neural Netw. Learn. Syst. 23 (2012).
+    """
 
     strength: Strength
 
@@ -122,7 +125,8 @@ class LTwoThirds(Power):
     [0.0, 0.744, -8.676]
 
     Source: Cao, Sun and Xu, Fast image deconvolution using closed-form thresholding formulas of L_q (q = ½,
-    ⅔) regularization, J. Vis. Commun. Image Represent. 24 (2013)."""
+    ⅔) regularization, J. Vis. Commun. Image Represent. 24 (2013).
+    """
 
     strength: Strength
 
