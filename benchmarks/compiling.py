@@ -1,12 +1,9 @@
 """How long tracing and compiling take, against the optimizer's own update. Each in a new process."""
 
-import argparse
-import json
 import statistics
-import subprocess
-import sys
 import time
 
+from benchmarks.new_process import answer, seconds_in_new_process
 from benchmarks.results import Row
 
 SHAPES = [(32, 48), (48,), (16, 8), (64,)]
@@ -66,11 +63,6 @@ def _step(optimizer, leaves):
     return jax.jit(step), (params, optimizer.init(params))
 
 
-def in_new_process(what: str, leaves: int) -> float:
-    command = [sys.executable, "-m", "benchmarks.compiling", what, str(leaves)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
 def compiling(sizes: list[int], repeats: int) -> list[Row]:
     """Values against adam's update at each size; the hand-written sum where it ends in reasonable time."""
     from rich.progress import track
@@ -87,7 +79,7 @@ def compiling(sizes: list[int], repeats: int) -> list[Row]:
     jobs = [(leaves, what) for _ in range(repeats) for leaves in sizes for what in rivals[leaves]]
     times: dict[tuple[int, str], list[float]] = {job: [] for job in jobs}
     for job in track(jobs, "compiling", console=console):
-        times[job].append(in_new_process(job[1], job[0]))
+        times[job].append(seconds_in_new_process("benchmarks.compiling", job[1], job[0]))
     middle = {job: statistics.median(t) for job, t in times.items()}
     ratios = []
     for leaves in sizes:
@@ -113,8 +105,4 @@ def compiling(sizes: list[int], repeats: int) -> list[Row]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("what")
-    parser.add_argument("leaves", type=int)
-    asked = parser.parse_args()
-    print(json.dumps(measured(asked.what, asked.leaves)))
+    answer(measured)

@@ -1,12 +1,9 @@
 """How long tracing an update takes, against tracing the optimizer's own. Each in a new process."""
 
-import argparse
-import json
 import statistics
-import subprocess
-import sys
 import time
 
+from benchmarks.new_process import answer, seconds_in_new_process
 from benchmarks.results import Row
 
 SHAPES = [(32, 48), (48,), (16, 8), (64,)]
@@ -42,11 +39,6 @@ def measured(what: str, leaves: int) -> float:
     return traced({f"leaf_{i}": jnp.ones(SHAPES[i % len(SHAPES)]) for i in range(leaves)})
 
 
-def in_new_process(what: str, leaves: int) -> float:
-    command = [sys.executable, "-m", "benchmarks.tracing", what, str(leaves)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
 def tracing(sizes: list[int], repeats: int) -> list[Row]:
     """`penalized` around adam against adam alone, at each number of leaves."""
     from rich.progress import track
@@ -57,7 +49,7 @@ def tracing(sizes: list[int], repeats: int) -> list[Row]:
     jobs = [(what, leaves) for _ in range(repeats) for leaves in sizes for what in rivals]
     times: dict[tuple[str, int], list[float]] = {job: [] for job in jobs}
     for job in track(jobs, "tracing", console=console):
-        times[job].append(in_new_process(*job))
+        times[job].append(seconds_in_new_process("benchmarks.tracing", *job))
     middle = {job: statistics.median(t) for job, t in times.items()}
     ratios = [
         Ratio(
@@ -74,8 +66,4 @@ def tracing(sizes: list[int], repeats: int) -> list[Row]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("what")
-    parser.add_argument("leaves", type=int)
-    asked = parser.parse_args()
-    print(json.dumps(measured(asked.what, asked.leaves)))
+    answer(measured)
