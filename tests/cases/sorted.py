@@ -22,5 +22,6 @@ CASES = [
         value=lambda path, w, s: slope_value(w, oscar_strengths(w.size, s, 0.5 * s)),
         degree=1,
         separable=False,
+        slow=True,
     ),
 ]

@@ -74,6 +74,7 @@ def test_a_training_of_ones_own():
     assert float(ours.params["b"]) == 1.5
 
 
+@pytest.mark.slow
 def test_fits_that_do_not_converge_are_told():
     with pytest.warns(UserWarning, match=r"\d+ of 41 fits did not reach the optimality"):
         found(tol=1e-7, max_iterations=10)

@@ -172,6 +172,7 @@ def test_a_total_keeps_its_digits_beside_large_weights():
         assert z.min() == 0
 
 
+@pytest.mark.slow
 def test_zero_radius_total_and_units():
     w = W.astype(np.float32)
     for constraint in (L1Ball(0), L2Ball(0), LInfBall(0), Simplex(0), MaxNorm(0), Sparse(0), Box(0, 0)):

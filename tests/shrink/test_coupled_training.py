@@ -108,6 +108,7 @@ class TestResidual:
         np.testing.assert_allclose(small.apply(small.params, X), outputs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_penalties_go_along_when_a_network_shrinks():
     units = couplings(residual, PARAMS, X[:2])
     params = dict(PARAMS)
@@ -159,6 +160,7 @@ def test_in_a_chain(weights):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), new, penalty.prox(weights, 0.1))
 
 
+@pytest.mark.slow
 def test_strengths_change_in_the_state_and_zeros_are_watched(weights):
     x = X[:, :3]
     penalty = Coupled(L1(0.0), couplings(mlp, weights, x))
