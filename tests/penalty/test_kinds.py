@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+import penalties
 from penalties import (
     L1,
     L2,
@@ -18,6 +19,7 @@ from penalties import (
     Penalty,
     SettlingPenalty,
     SmoothPenalty,
+    from_config,
     parameter,
     penalized,
     static,
@@ -134,3 +136,15 @@ def test_groups_of_another_penalty_are_those_of_its_sizes():
         Grouped(L1(0.1) + L2(0.1))
     with pytest.raises(ValueError, match="varies within the groups"):
         Grouped(ElasticNet(0.1, jnp.ones((2, 2))))(W)
+
+
+def test_a_class_with_the_name_of_a_known_penalty_keeps_a_config_of_its_own():
+    class L1(Penalty):
+        strength: float
+
+        def value_at(self, w):
+            return self.strength * jnp.max(jnp.abs(w))
+
+    assert L1(0.5).to_config() == {"name": f"{__name__}.L1", "strength": 0.5}
+    for penalty in (L1(0.5), penalties.L1(0.5)):
+        assert from_config(penalty.to_config()) == penalty
