@@ -107,6 +107,7 @@ TUTORIALS = ["getting_started"]  # read from top to bottom
 GUIDES = [name for name, page in PAGES.items() if blocks("python", text_of(page)) and name not in TUTORIALS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GUIDES)
 def test_each_block_of_a_page_runs_by_itself(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # for what it writes

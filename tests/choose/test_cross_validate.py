@@ -41,6 +41,7 @@ def test_it_has_the_numbers_of_lasso_cv(x64):
     assert (in_chunks.best, in_chunks.one_se) == (ours.best, ours.one_se)
 
 
+@pytest.mark.slow
 def test_it_has_the_numbers_of_elastic_net_cv_with_folds_that_are_given(x64):
     folds = list(KFold(4, shuffle=True, random_state=0).split(X))
     ours = found(ElasticNet(0.5, 0.25).on("w"), folds, (X, Y))
@@ -49,6 +50,7 @@ def test_it_has_the_numbers_of_elastic_net_cv_with_folds_that_are_given(x64):
     assert ours.best == theirs.alpha_
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_quadratic_and_data_in_trees():
     def loss(params, x, y):
         return jnp.mean(jax.nn.softplus(x["a"] @ params["w"]) - y["b"] * (x["a"] @ params["w"]))

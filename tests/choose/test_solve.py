@@ -85,6 +85,7 @@ HYPER = {
 ONE_IS_SLOW = [HYPER["ElasticNet"], pytest.param(HYPER["GroupLasso"], marks=pytest.mark.slow)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", ONE_IS_SLOW, ids=HYPER)
 def test_hypergradients_are_those_of_finite_differences(make, x64):
     def validation(a):
@@ -167,6 +168,7 @@ def test_a_penalty_without_a_rule_for_zeros():
     ]
 
 
+@pytest.mark.slow
 def test_nonconvex_penalties_and_complex_weights():
     assert solve(quadratic, MCP(1.0), jnp.zeros(2), jnp.array([9.0, 0.1])).params.tolist() == [9, 0]
     target = jnp.array([3 + 4j, 0.1j], jnp.complex64)
@@ -178,6 +180,7 @@ def test_nonconvex_penalties_and_complex_weights():
     np.testing.assert_allclose(found.params, [(3 + 4j) * 0.8, 0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_params_of_nnx_and_leaves_that_are_not_trained():
     model = nnx.Linear(8, 1, rngs=nnx.Rngs(0))
     x, y = jnp.asarray(X, jnp.float32), jnp.asarray(Y, jnp.float32)

@@ -29,6 +29,7 @@ def test_halves_have_no_sample_in_common():
     assert len({tuple(sorted(half.tolist())) for half in halves}) == 10
 
 
+@pytest.mark.slow
 def test_frequencies_are_those_of_scikit_learn_on_the_same_halves(x64):
     ours = found()
     selected = np.array(

@@ -115,6 +115,7 @@ def test_other_kinds_of_zeros(penalty, share):
     assert state.taken < 0.05  # the penalty made them, not the cut
 
 
+@pytest.mark.slow
 def test_a_tree_of_targets_and_no_layer_dies():
     def of(target, **options):
         optimizer = to_sparsity(adam(3e-3), L1(1.0).on(kernels), target, STEPS, **options)
@@ -128,6 +129,7 @@ def test_a_tree_of_targets_and_no_layer_dies():
     assert (int(first), int(last)) == (995, 199)  # even shares of the six that are left
 
 
+@pytest.mark.slow
 def test_a_leaf_that_the_loss_does_not_depend_on_gets_its_zeros_and_no_nan():
     params = {"a": jnp.linspace(-1.0, 1.0, 10), "idle": jnp.linspace(1.0, 2.0, 10)}
     optimizer = to_sparsity(optax.sgd(0.05), L1(1.0), {"a": 0.5, "idle": 0.5}, STEPS)
@@ -161,6 +163,7 @@ def test_target_and_steps_change_between_steps_without_a_compile():
     assert state.penalized.penalty.factor["first/kernel"] > 0
 
 
+@pytest.mark.slow
 def test_bfloat16_ties_are_broken():
     params = jax.tree.map(lambda w: jnp.asarray(w, jnp.bfloat16), PARAMS)
     optimizer = to_sparsity(lenient(optax.sgd(0.3)), L1(1.0).on(kernels), 0.9, STEPS)

@@ -260,6 +260,7 @@ def test_strengths_and_steps_may_differ_from_block_to_block_along_other_axes():
     np.testing.assert_array_equal(z[2], 0)
 
 
+@pytest.mark.slow
 @every_shape
 def test_leaves_without_weights_and_complex_ones(groups, group_of):
     if not isinstance(groups, type(labels(NAMES))):

@@ -54,6 +54,7 @@ def test_zero_if_and_only_if_the_scaled_norm_is_small():
     np.testing.assert_array_equal(penalty[1].prox(v, steps), 0)
 
 
+@pytest.mark.slow
 def test_steps_that_do_not_differ_give_what_one_step_gives():
     v = jnp.asarray(np.random.default_rng(0).normal(size=(4, 6)), jnp.float32)
     for scale in (1.0, 1e-25, 1e25):

@@ -41,6 +41,7 @@ def trained(rules):
     return model, penalty, history.history
 
 
+@pytest.mark.slow
 def test_units_die_with_all_their_weights(trained):
     model, _, _ = trained
     kernel, bias = (np.asarray(w) for w in model.get_layer("first").weights)
@@ -79,6 +80,7 @@ def test_the_same_numbers_as_optax(trained):
         np.testing.assert_allclose(value, expected[path], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_saved_and_loaded(trained, tmp_path):
     model, penalty, _ = trained
     model.save(tmp_path / "model.keras")

@@ -40,6 +40,7 @@ def test_zeros_and_the_penalty_are_logged(how):
     assert len(history["zeros"]) == len(history["penalty"]) == len(history["loss"]) == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps_per_execution", [1, 2])
 def test_the_loss_of_the_data_is_logged_apart_from_the_penalty(steps_per_execution):
     x, y = regression(40)

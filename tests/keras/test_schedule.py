@@ -111,6 +111,7 @@ def test_models_are_saved_with_their_own_strengths(tmp_path):
     assert len(model.weights) == 2  # the factor is none
 
 
+@pytest.mark.slow
 def test_schedules_of_optax_and_keras():
     optax = pytest.importorskip("optax")
     for schedule in (

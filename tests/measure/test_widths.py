@@ -38,12 +38,14 @@ def printed(columns=None, terminal=False):
     return text.decode()
 
 
+@pytest.mark.slow
 def test_into_a_pipe_nothing_is_folded():
     lines = printed().splitlines()
     assert len(lines) == 5
     assert lines[2].startswith(f"{PATH}  (2,)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("columns", "terminal"), [("100", False), ("100", True), (None, True)])
 def test_a_width_that_is_known_is_kept(columns, terminal):
     text = printed(columns, terminal)

@@ -121,6 +121,7 @@ class TestAgainstMatrices:
         np.testing.assert_array_equal(ours.prox(params, 3.0)["w"], theirs.prox(params, 3.0)["w"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [L1(0.2), L1(0.2).on("up*")], ids=str)
 def test_sparse_groups(other):
     """A prox leads to where 0 ∈ z − v + ∂R(z), of a sum as well."""
@@ -252,6 +253,7 @@ class TestErrors:
             Coupled(L1(0.1), UNITS).around(PARAMS)(PARAMS)
 
 
+@pytest.mark.slow
 def test_the_strength_at_which_all_units_are_zero():
     grads = matrices(UNITS, PARAMS)
     expected = max(float(jnp.max(jnp.sqrt(jnp.mean(g**2, 0)))) for g in grads.values())

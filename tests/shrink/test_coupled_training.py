@@ -81,6 +81,7 @@ def solutions(request, promotion):
     return units, [jax.tree.map(lambda x, i=i: x[i], params) for i in range(2)], left
 
 
+@pytest.mark.slow
 class TestResidual:
     """Kernels, biases, scales and shifts, over a residual stream."""
 
@@ -185,6 +186,7 @@ class BatchNormed(nnx.Module):
         return self.out(nnx.relu(self.norm(self.first(x))))
 
 
+@pytest.mark.slow
 def test_statistics_of_norms_are_no_weights_of_a_unit():
     model = BatchNormed(nnx.Rngs(0))
     penalty = Coupled(L1(0.3), couplings(model, X))

@@ -32,6 +32,7 @@ def params():
     return {"a": {"kernel": a.at[:, 3:].set(0)}, "c": {"kernel": c}}
 
 
+@pytest.mark.slow
 def test_the_optimizer_goes_on_where_it_stopped(params):
     optimizer = penalized(optax.adam(0.01), L1(0.01))
     grad = jax.grad(lambda p, apply: (apply(p, X) ** 2).sum())

@@ -11,6 +11,7 @@ from penalties import to_bcoo
 PARAMS = {"a": {"kernel": jnp.array([[0.0, 2.0], [0.0, 0.0]]), "bias": jnp.zeros(2)}, "b": jnp.eye(2)}
 
 
+@pytest.mark.slow
 def test_matrices_are_sparse_and_the_rest_is_as_it_was():
     found = to_bcoo(PARAMS)
     assert [type(found["a"]["kernel"]), type(found["b"])] == [BCOO, BCOO]

@@ -134,6 +134,7 @@ def test_equinox_modules_train_to_exact_zeros():
     assert callable(model.activation)
 
 
+@pytest.mark.slow
 def test_linen_params_in_partitioned_boxes_train_as_without():
     x, y = regression()
     boxed = nn.with_partitioning(nn.initializers.lecun_normal(), (None, "model"))

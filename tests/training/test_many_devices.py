@@ -1,5 +1,7 @@
 """`penalized` on sharded params: no collectives of its own, the same numbers."""
 
+import pytest
+
 from devices import output_on_eight_devices
 
 SHARDED = """
@@ -68,6 +70,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_sharded_training_adds_no_collectives():
     output = output_on_eight_devices(SHARDED)
     assert output == "done\n", output

@@ -106,12 +106,14 @@ def test_group_lasso_finds_the_groups(optimizer, schedule):
     assert min(f1(run.any(0), groups()[-1]) for run in found) >= 0.95
 
 
+@pytest.mark.slow
 def test_an_average_in_bfloat16_finds_the_same_support():
     optimizer = optax.adam(3e-3)
     found = supports(single_weights(), optimizer, (200,), accumulator_dtype=jnp.bfloat16)
     assert min(f1(run, single_weights()[-1]) for run in found) >= 0.99
 
 
+@pytest.mark.slow
 def test_without_an_average_the_support_is_noise():
     found = supports(single_weights(), optax.adam(3e-3), (200,), decay=0.0)
     assert max(f1(run, single_weights()[-1]) for run in found) < 0.6

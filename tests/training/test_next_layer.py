@@ -89,6 +89,7 @@ def test_alone_the_same_network_can_always_be_had_for_less(alone):
     np.testing.assert_allclose(GROUPS(rescaled), GROUPS(params) / 2, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_with_an_l2_on_the_next_layer_it_comes_to_rest(alone, with_l2):
     params, following, _, distance = with_l2
     start = optimality(GROUPS + NEXT, PARAMS, jax.grad(loss)(PARAMS)).norm

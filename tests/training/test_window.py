@@ -67,6 +67,7 @@ def decaying(name):
     return make(optax.cosine_decay_schedule(rate, STEPS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY_OPTIMIZER)
 def test_no_weight_flips_in_the_last_fifth(name):
     easy = problem(1.2, 0.1)
@@ -74,6 +75,7 @@ def test_no_weight_flips_in_the_last_fifth(name):
     assert flips.max() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY_OPTIMIZER)
 def test_no_group_flips_in_the_last_fifth(name):
     easy = problem(1.2, 0.1)
@@ -85,6 +87,7 @@ def f1(found, true):
     return 2 * np.sum(found & true) / (np.sum(found) + np.sum(true))
 
 
+@pytest.mark.slow
 def test_a_support_within_a_hair_of_the_border_is_found_and_a_fixed_window_does_not():
     hard = problem(3.0, 0.06)
     x, y, strength, solution = hard

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from penalties import L1, GroupLasso, penalized
 
@@ -46,6 +47,7 @@ def test_a_mask_inside_is_the_optimizers_own_affair():
 LABELS = {"dense": {"kernel": "sparse", "bias": "plain"}, "scan": {"kernel": "grouped"}}
 
 
+@pytest.mark.slow
 def test_partition_may_hold_an_optimizer_and_a_penalty_for_each_label():
     each = {
         "sparse": penalized(lenient(optax.adam(0.05)), L1(0.1)),
@@ -79,6 +81,7 @@ def test_partition_inside_feeds_each_optimizer_its_leaves():
     assert_close(inside, outside)
 
 
+@pytest.mark.slow
 def test_accumulation_outside_steps_with_the_mean_gradient():
     params, gradients = random_params(0), [random_params(seed) for seed in (1, 2, 3, 4)]
     optimizer = penalized(lenient(optax.adam(0.1)), KERNELS)
