@@ -29,6 +29,7 @@ from penalties._penalty.fields import (
     static,
     weights_like,
 )
+from penalties._penalty.names import name_of
 from penalties._penalty.partitions import Partition
 from penalties._penalty.strengths import as_jax_leaf, checked, checked_factor, is_number, times
 from penalties._penalty.text import shortest, shown
@@ -106,7 +107,7 @@ class Penalty(Composable, abc.ABC):
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(frozen=True, repr=False, eq=False)(cls)
-        cls.name_in_config = vars(cls).get("name_in_config", _name(cls))
+        cls.name_in_config = vars(cls).get("name_in_config", name_of(cls, Penalty))
         if abc.ABC not in cls.__bases__:  # an abstract class has no fields yet
             register(cls)
             flax_states.register(cls)
@@ -328,23 +329,6 @@ def check_penalty(x: Any, name: str, or_else: str = "") -> None:
 def _check_nested(value: Any, name: str) -> None:
     for penalty in value if isinstance(value, tuple) else (value,):
         check_penalty(penalty, name)
-
-
-def _name(cls: type[Penalty]) -> str:
-    """The class's name in reprs and configs, with its module where this library has another of the name."""
-    library = __name__.partition(".")[0]
-    taken = {
-        known.name_in_config for known in _descendants(Penalty) if known.__module__.startswith(f"{library}.")
-    }
-    own = cls.__module__.startswith(f"{library}.") or cls.__name__ not in taken
-    return cls.__name__ if own else f"{cls.__module__}.{cls.__name__}"
-
-
-def _descendants(cls: type[Penalty]) -> Iterator[type[Penalty]]:
-    for subclass in cls.__subclasses__():
-        if "name_in_config" in vars(subclass):  # not the class that is being made
-            yield subclass
-        yield from _descendants(subclass)
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -1,0 +1,20 @@
+"""The names by which configs and reprs know the classes of penalties."""
+
+from collections.abc import Iterator
+
+LIBRARY = __name__.partition(".")[0] + "."
+
+
+def name_of(cls: type, root: type) -> str:
+    """The class's own name, with its module where the library has another subclass of root of that name."""
+    if cls.__module__.startswith(LIBRARY):
+        return cls.__name__
+    taken = {known.name_in_config for known in _named(root) if known.__module__.startswith(LIBRARY)}
+    return f"{cls.__module__}.{cls.__name__}" if cls.__name__ in taken else cls.__name__
+
+
+def _named(cls: type) -> Iterator[type]:
+    for subclass in cls.__subclasses__():
+        if "name_in_config" in vars(subclass):  # all but the class that is being made
+            yield subclass
+        yield from _named(subclass)
