@@ -86,8 +86,9 @@ def settling_groups(
     """As `SettlingPenalty.settles_at`."""
     size = groups.size(w)
     half_width, nonzero = phi.half_width(size), size > 0
-    side = groups.each(lambda nonzero, w, d: jnp.where(nonzero, w, -d), (nonzero,), w, direction)
-    zero = groups.inner(moved, side) <= 0
+    # Two sums, and no choice inside of one, for which XLA on CPU would store the whole array it sums.
+    ahead = jnp.where(nonzero, groups.inner(moved, w), -groups.inner(moved, direction))
+    zero = ahead <= 0
     if average is not None:
         pull = groups.size(average.gradient)
         # Near zero an optimizer that scales each weight by itself leaves the half-space though
@@ -106,6 +107,8 @@ def _reaches_zero(groups: Grouping, phi: Any, w: Any, moved: Any, direction: Any
     stationary point ‖ḡ‖ = φ′(‖w‖), and it never does.
     """
     size, pull = groups.size(w), groups.size(average.gradient)
+    # Its squares are adam's, too, and XLA on CPU would store them for both.
+    direction = jax.lax.optimization_barrier(direction)
     per_gradient = jnp.maximum(groups.size(direction), phi.half_width(size))
     stride = groups.size(jax.tree.map(jnp.subtract, moved, w))
     return size * per_gradient * average.weight < stride * (phi.slope_of(size) - pull)
