@@ -1,8 +1,8 @@
 """Training that is killed again and again: does what the checkpoints hold survive?
 
-A child trains, saves a checkpoint every few steps, and writes into a journal what it has saved and restored, a
-line once a checkpoint is on disk. It is killed (SIGKILL) at a random moment, in a restore, in a step or in a
-save, and the next one goes on from the latest checkpoint. The parent trains the same, undisturbed.
+A child trains, saves a checkpoint every few steps, and writes into a journal what it has saved and restored, once
+that is on disk. It is killed (SIGKILL) at a random moment, in a restore, in a step or in a save, and the next
+one goes on from the latest checkpoint. The parent trains the same, undisturbed.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ class Crashes:
 
 def crashes(cycles: int, folder: Path) -> Crashes:
     """Kills a child that often; checkpoints and journal are in the folder."""
-    chance, in_a_save = random.Random(0), 0
+    chance, in_a_save, half = random.Random(0), 0, set[tuple[str, int]]()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])  # imports take longer than all the rest
     first = context.Process(target=compile_once, args=(folder,))
@@ -67,7 +67,9 @@ def crashes(cycles: int, folder: Path) -> Crashes:
         finally:
             child.kill()
             child.join()
-        in_a_save += any((folder / "checkpoints").glob("*tmp*"))  # which the next one takes away
+        half_now = {(path.name, path.stat().st_ino) for path in (folder / "checkpoints").glob("*tmp*")}
+        in_a_save += bool(half_now - half)
+        half = half_now
     return _judge(cycles, in_a_save, (folder / "journal").read_text())
 
 

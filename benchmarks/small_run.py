@@ -16,12 +16,17 @@ def penalty(strength: float = 0.02) -> Penalty:
     return GroupLasso(strength, axis=0).on("hidden/kernel") + L1(strength).on("out/kernel")
 
 
-OPTIMIZER = penalized(optax.adam(1e-3), penalty())
+# A rate that falls, for with a constant one weights at the border come and go for ever.
+OPTIMIZER = penalized(optax.adam(optax.exponential_decay(1e-3, 10_000, 0.5)), penalty())
+
+
+def start() -> tuple[Any, Any]:
+    """Params and state before the first step, on a device by name, as what is restored: one program for both."""
+    return jax.device_put(_start(), jax.devices()[0])
 
 
 @jax.jit
-def start() -> tuple[Any, Any]:
-    """Params and state before the first step."""
+def _start() -> tuple[Any, Any]:
     hidden, out = jax.random.split(jax.random.key(0))
     params = {
         "hidden": {
