@@ -1,8 +1,8 @@
 """Training that is killed again and again: does what the checkpoints hold survive?
 
-A child trains, saves a checkpoint every few steps, and writes into a journal what it has saved and restored, once
-that is on disk. It is killed (SIGKILL) at a random moment, in a restore, in a step or in a save, and the next
-one goes on from the latest checkpoint. The parent trains the same, undisturbed.
+A child trains, saves a checkpoint every few steps, and writes into a journal what it has saved and restored,
+once that is on disk. It is killed (SIGKILL) at a random moment, in a restore, in a step or in a save, and the
+next one goes on from the latest checkpoint. The parent trains the same, undisturbed.
 """
 
 import hashlib

@@ -21,7 +21,7 @@ OPTIMIZER = penalized(optax.adam(optax.exponential_decay(1e-3, 10_000, 0.5)), pe
 
 
 def start() -> tuple[Any, Any]:
-    """Params and state before the first step, on a device by name, as what is restored: one program for both."""
+    """Params and state before the first step, on a device as what is restored is: one program for both."""
     return jax.device_put(_start(), jax.devices()[0])
 
 

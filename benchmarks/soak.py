@@ -110,7 +110,10 @@ def main() -> None:
         parts = {
             "one step after another": many_steps(2000 if asked.quick else 100_000),
             "strengths changed between steps": many_strengths(20 if asked.quick else 1000),
-            "checkpoints under SIGKILL": asdict(crashes(3 if asked.quick else 200, Path(folder))),
+            "checkpoints under SIGKILL": {
+                name.replace("_", " "): number
+                for name, number in asdict(crashes(3 if asked.quick else 200, Path(folder))).items()
+            },
         }
     table = Table(title="soak")
     for column in ("part", "what", "number"):
