@@ -240,7 +240,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes")
     add_save(parser)
     asked = parser.parse_args()
-    weights = 2**24 if jax.default_backend() == "cpu" else 2**27
+    weights = 2**24 if jax.default_backend() == "cpu" else 2**26
     for dtype in track(TOLERANCE, "comparing with float64 on the host", console=console):
         check(dtype)
     rows = roofline(*((2**16, 1) if asked.quick else (weights, 11)))

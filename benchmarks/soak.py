@@ -55,10 +55,14 @@ def watched_step(params: Any, state: Any, seen: tuple[jax.Array, jax.Array]) -> 
     return new, state, (seen[0] + ended, seen[1] + broken)
 
 
+def nothing_seen() -> tuple[jax.Array, jax.Array]:
+    return jnp.zeros((), int), jnp.zeros((), int)
+
+
 def many_steps(steps: int) -> dict[str, float]:
     """One jitted step after another; memory and compilations are counted after the first tenth of them."""
     params, state = start()
-    seen = jnp.zeros((), int), jnp.zeros((), int)
+    seen = nothing_seen()
     with counted_compilations() as compiled:
         for at in track(range(steps), "steps", console=console):
             if at == steps // 10:
@@ -89,14 +93,13 @@ def peak_memory() -> float:
 
 def many_strengths(changes: int) -> dict[str, float]:
     """Another strength before each step, set in the state."""
-    params, state = step(*start())
-    state = optax.tree.set(state, penalty=penalty(0.5))
-    params, state = step(params, state)
+    params, state, seen = watched_step(*start(), nothing_seen())
     wrong = 0
     with counted_compilations() as compiled:
         for at in track(range(changes), "strengths", console=console):
             strength = 0.05 * (1 + at) / changes
-            params, state = step(params, optax.tree.set(state, penalty=penalty(strength)))
+            state = optax.tree.set(state, penalty=penalty(strength))
+            params, state, seen = watched_step(params, state, seen)
             wrong += any(np.asarray(now) != np.float32(strength) for now in jax.tree.leaves(state.penalty))
     return {"changes": changes, "compilations": len(compiled), "strengths that did not hold": wrong}
 
