@@ -56,7 +56,7 @@ def watched_step(params: Any, state: Any, seen: tuple[jax.Array, jax.Array]) -> 
 
 
 def nothing_seen() -> tuple[jax.Array, jax.Array]:
-    return jnp.zeros((), int), jnp.zeros((), int)
+    return jax.device_put((jnp.zeros((), int), jnp.zeros((), int)), jax.devices()[0])
 
 
 def many_steps(steps: int) -> dict[str, float]:
