@@ -98,7 +98,8 @@ def many_strengths(changes: int) -> dict[str, float]:
     with counted_compilations() as compiled:
         for at in track(range(changes), "strengths", console=console):
             strength = 0.05 * (1 + at) / changes
-            state = optax.tree.set(state, penalty=penalty(strength))
+            # To where the old one is: a number from elsewhere is another kind of argument, once.
+            state = optax.tree.set(state, penalty=jax.device_put(penalty(strength), jax.devices()[0]))
             params, state, seen = watched_step(params, state, seen)
             wrong += any(np.asarray(now) != np.float32(strength) for now in jax.tree.leaves(state.penalty))
     return {"changes": changes, "compilations": len(compiled), "strengths that did not hold": wrong}

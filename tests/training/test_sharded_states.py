@@ -47,6 +47,20 @@ for state in (
         lies_like(tree, params)
 
 
+# A strength that is put where the old one was compiles nothing.
+compiled = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, seconds, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
+)
+update = jax.jit(optimizer.update)
+_, state = jax.block_until_ready(update(params, update(params, state, params)[1], params))
+weaker = jax.device_put(L1(0.005), NamedSharding(mesh, P()))
+before = len(compiled)
+_, state = jax.block_until_ready(update(params, optax.tree.set(state, penalty=weaker), params))
+assert before and len(compiled) == before
+assert float(state.penalty.strength) == np.float32(0.005)
+
+
 class Model(nnx.Module):
     def __init__(self, params):
         self.first = nnx.data({name: nnx.Param(w) for name, w in params["first"].items()})
