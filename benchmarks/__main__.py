@@ -5,7 +5,13 @@ python -m benchmarks --quick    small sizes, to see that it runs
 python -m benchmarks values     one part: values, leaves, training, tracing, compiling, targets
 python -m benchmarks --save FILE    and python -m benchmarks.compare FILE ANOTHER
 
-The epochs of Keras's `fit` have a command of their own: python -m benchmarks.keras_fit
+With commands of their own:
+
+python -m benchmarks.keras_fit      the epochs of Keras's `fit`
+python -m benchmarks.shrinking      what `shrink` costs, and how fast what it returns is
+python -m benchmarks.accelerator    a roofline on whatever device JAX finds
+python -m benchmarks.soak           very many steps, and checkpoints under kills
+python -m benchmarks.paper_plan     what a penalty adds to a step with 1e9 to 1e12 weights
 """
 
 import argparse

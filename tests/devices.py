@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from strict import STRICT
 
@@ -12,6 +13,7 @@ def output_on_eight_devices(script: str) -> str:
     done = subprocess.run(
         [sys.executable, *STRICT, "-c", script],
         env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"},
+        cwd=Path(__file__).parent,  # whose modules the script can import
         capture_output=True,
         text=True,
         timeout=240,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from penalties._numerics import widen
+from penalties._numerics import widen, wider
 
 
 class Average(NamedTuple):
@@ -31,7 +31,7 @@ def direction(penalty: Any, w: Any, gradient: Any, average: Any) -> Any:
     as it is, so that `optax.apply_if_finite` inside sees it.
     """
     wide = widened(gradient)
-    least = penalty.subgradient_at(widened(w), wide, widened(average))
+    least = penalty.subgradient_at(widened(w), wide, as_wide_as(average, wide))
     return jax.tree.map(
         lambda least, wide, given: jnp.where(jnp.isfinite(wide), least, wide).astype(given.dtype),
         least,
@@ -58,9 +58,14 @@ def settles(penalty: Any, w: Any, moved: Any, direction: Any, average: Average |
     wide = widened(w)
     if average is not None:
         dtype = max((x.real.dtype for x in jax.tree.leaves(wide)), key=lambda dtype: dtype.itemsize)
-        average = Average(widened(average.gradient), average.weight.astype(dtype))
+        average = Average(as_wide_as(average.gradient, wide), average.weight.astype(dtype))
     moved = jax.tree.map(lambda moved, w: widen(moved).astype(w.dtype), moved, wide)
     return penalty.settles_at(wide, moved, widened(direction), average)
+
+
+def as_wide_as(average: Any, wide: Any) -> Any:
+    """The average, which may be stored in any dtype, in one that goes with what is wide already."""
+    return jax.tree.map(lambda average, x: average.astype(wider(average, x)), average, wide)
 
 
 def widened(x: Any) -> Any:

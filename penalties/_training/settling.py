@@ -25,10 +25,12 @@ def averaged(average: Array, gradient: Array, weight: Array, count: Array) -> Ar
     number of the step.
     """
     wide, gradient = widen(average), widen(gradient)
+    dtype = wider(wide, gradient)  # of float64 weights the average may be stored in less
+    wide, gradient = wide.astype(dtype), gradient.astype(dtype)
     moved = wide + like(weight.astype(wide.real.dtype), wide) * (gradient - wide)
     moved = jnp.where(jnp.isfinite(moved), moved, wide)
     if average.dtype == jnp.bfloat16:
-        return _dithered(moved, count)
+        return _dithered(moved.astype(jnp.float32), count)
     if average.dtype == jnp.float16:  # its largest number is small enough to be met
         largest = float(jnp.finfo(jnp.float16).max)
         moved = jnp.clip(moved, -largest, largest)

@@ -66,6 +66,16 @@ def test_float64_params_have_a_float64_average(x64):
     assert average["b"].dtype == jnp.float32
 
 
+@pytest.mark.parametrize("stored", [jnp.bfloat16, jnp.float16, jnp.float32])
+def test_the_average_of_float64_params_may_be_narrow(stored, x64):
+    w, g = jnp.ones(3, jnp.float64), jnp.array([0.3, -1.7, 1e-3], jnp.float64)
+    optimizer = penalized(optax.sgd(0.1), L1(0.1), accumulator_dtype=stored)
+    updates, state = optimizer.update(g, optimizer.init(w), w)
+    assert state.average.dtype == stored
+    np.testing.assert_allclose(state.average.astype(np.float64), g, rtol=2**-7)
+    np.testing.assert_allclose(updates, [-0.04, 0.16, -0.0101], rtol=1e-6)
+
+
 def test_an_average_in_bfloat16_does_not_stall_short_of_the_gradient():
     # Each step moves it by 1 % of what is missing: rounded to the nearest, by nothing at all.
     target = jnp.array([0.9, 0.95, -0.97, 2.0])  # with strength 1 the first three are exactly 0
