@@ -50,7 +50,7 @@ def factors(
         for i, (unit, m) in enumerate(both)
     ]
     keys = [ordered(reach) for reach, _ in found]
-    wanted = jnp.round(share * (plan.counts - plan.keep).astype(jnp.float32)).astype(plan.dtype)
+    wanted = plan.wanted(share)
     free = number(smallest_reaching(keys, jnp.maximum(wanted, 1), plan.pooled, bits=BITS))
     free = jnp.where(wanted > 0, free, 0)
     most = plan.own - plan.least

@@ -69,9 +69,7 @@ def looked(plan: Plan, state: Any, params: Any, step: Array, last: Array, reache
         lambda: (jnp.where(reached, 0, now), state.capped),
     )
     living = controller.living(plan, [m.weights for m in moments])
-    too_many = jnp.maximum(living - plan.keep, 0).astype(jnp.float32)
-    total = plan.counts[0] if plan.pooled else jnp.sum(plan.counts, dtype=plan.dtype)
-    taken = (too_many[0] if plan.pooled else jnp.sum(too_many)) / total.astype(jnp.float32)
+    taken = plan.share(jnp.maximum(living - plan.keep, 0))
     bars = either(
         reached & jnp.any(living != plan.keep),
         lambda: controller.bars(plan, moments),

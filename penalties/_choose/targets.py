@@ -70,6 +70,17 @@ class Plan:
         keep = jnp.round((1 - share) * counts.astype(np.float32)).astype(self.dtype)
         self.keep = jnp.maximum(keep, jnp.sum(self.least, dtype=self.dtype) if self.pooled else self.least)
 
+    def wanted(self, share: Array) -> Array:
+        """How many units are to be zero when this share of the target is wanted; pooled, of all together."""
+        return jnp.round(share * (self.counts - self.keep).astype(jnp.float32)).astype(self.dtype)
+
+    def share(self, counted: Array) -> Array:
+        """What is counted for each of `units`, pooled for all of them, as a share of all units together."""
+        if self.pooled:
+            return counted[0].astype(jnp.float32) / self.counts[0].astype(jnp.float32)
+        total = jnp.sum(self.counts, dtype=self.dtype).astype(jnp.float32)
+        return jnp.sum(counted, dtype=self.dtype).astype(jnp.float32) / total
+
     def steered(self) -> Steered:
         """The penalty as `penalized` is given it, with factors for all leaves."""
         return Steered(self._penalty, dict.fromkeys(self.paths, 0.0), holds=0.0)
@@ -95,6 +106,11 @@ def _unit(leaf: Leaf, penalty: Any) -> Unit:
     shaped = jax.ShapeDtypeStruct(leaf.value.shape, leaf.value.dtype)
     shape = at_leaf(leaf, jax.eval_shape, lambda w: sizes(penalty, w), shaped).shape
     return Unit(leaf, penalty, shape, shape != tuple(leaf.value.shape))
+
+
+def last_before_refit(steps: Array, cut: float) -> Array:
+    """How many steps there are up to the cut."""
+    return jnp.maximum(jnp.round(cut * steps.astype(jnp.float32)).astype(jnp.int32), 1)
 
 
 def is_due(step: Array, last: Array) -> Array:

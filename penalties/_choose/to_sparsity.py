@@ -16,7 +16,7 @@ from penalties._choose.steering import (
     with_units,
 )
 from penalties._choose.strides import MeasuredState, measured
-from penalties._choose.targets import Plan, check_plan, is_due
+from penalties._choose.targets import Plan, check_plan, is_due, last_before_refit
 from penalties._penalty.base import Penalty
 from penalties._training.penalized import penalized
 from penalties._training.scheduled import require_params
@@ -111,7 +111,7 @@ def to_sparsity(
         state = state._replace(target=wanted, steps=jnp.asarray(state.steps, jnp.int32))
         plan = Plan(penalty, Opened(params).leaves, wanted, floor)
         step = state.penalized.penalty_step
-        last = jnp.maximum(jnp.round(cut * state.steps.astype(jnp.float32)).astype(jnp.int32), 1)
+        last = last_before_refit(state.steps, cut)
         reached = step + 1 >= last
         held = state.held & reached
 
