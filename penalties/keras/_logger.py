@@ -109,7 +109,8 @@ class SparsityLogger(keras.callbacks.Callback):
         with as_in_a_step(self.model):
             values: Any = [keras.ops.convert_to_numpy(penalty(*variables)) for variables, penalty in entries]
         logs["penalty"] = float(sum(values))
-        for optimizer in to_sparsity_in(self.model.optimizer):
+        model: Any = self.model
+        for optimizer in to_sparsity_in(model.optimizer):
             logs.update(optimizer.progress())
         for name, mean in (("data_loss", self._mean("training")), ("val_data_loss", self._of_validation)):
             if mean is not None:

@@ -110,7 +110,7 @@ class Steering:
         self._target.assign(jax.tree.leaves(aim.target))
         self._steps.assign(aim.steps)
 
-    def tree(self, values: Sequence[Any]) -> KerasWeights:
+    def tree(self, values: Sequence[Any]) -> Any:
         """The values of all variables, or some of them, by path."""
         return KerasWeights(self._keys, values)
 

@@ -108,7 +108,7 @@ class ToSparsity(Penalizing):
 
     @target.setter
     def target(self, target: Any) -> None:
-        self._aim_at(target, self.steps)
+        self._aim_at(_untracked(target), self.steps)
 
     @property
     def steps(self) -> int:
@@ -261,6 +261,13 @@ class ToSparsity(Penalizing):
             "cut": self._aim.cut,
             "floor": self._aim.floor,
         }
+
+
+def _untracked(tree: Any) -> Any:
+    """A tree without the containers of its own that Keras makes of one that is set as an attribute."""
+    if isinstance(tree, dict):
+        return {key: _untracked(value) for key, value in tree.items()}
+    return list(map(_untracked, tree)) if isinstance(tree, list) else tree
 
 
 def to_sparsity_in(optimizer: Any) -> list[ToSparsity]:
