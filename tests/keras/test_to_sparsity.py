@@ -251,20 +251,20 @@ def test_with_a_loss_scale_optimizer(around):
 
 
 @pytest.mark.slow
-def test_averages_constraints_clipping_and_several_optimizers():
+def test_moving_averages_clipping_and_several_optimizers():
     adam = keras.optimizers.Adam(0.02, use_ema=True, ema_momentum=0.9, clipnorm=1.0)
-    model = network(kernel_constraint=keras.constraints.NonNeg())
-    model.compile(ToSparsity(multiple(adam), PENALTY, 0.7, STEPS), "mse")
+    model = compiled(multiple(adam))
     fit(model)
-    assert zeros(model) == 140
-    assert (kernel(model) >= 0).all()
+    assert zeros(model) == 140  # of the averages, which `fit` ends with
 
 
 @pytest.mark.slow
-def test_accumulated_gradients_count_as_steps():
-    model = compiled(keras.optimizers.SGD(0.5, gradient_accumulation_steps=2))
+def test_accumulated_gradients_count_as_steps_and_constraints_hold():
+    optimizer = keras.optimizers.SGD(0.5, gradient_accumulation_steps=2)
+    model = compiled(optimizer, kernel_constraint=keras.constraints.MaxNorm(0.5))
     fit(model)
     assert zeros(model) == 140
+    assert (np.linalg.norm(kernel(model), axis=0) <= 0.5 + 1e-6).all()
 
 
 @pytest.mark.slow
@@ -273,7 +273,8 @@ def test_a_target_for_each_weight_and_bfloat16():
     layers = [keras.layers.Dense(n, name=name, dtype="bfloat16") for n, name in ((16, "a"), (10, "b"))]
     model = keras.Sequential([keras.Input((20,)), *layers], name="net")
     target = {"net/a": 0.5, "net": {"b": {"kernel": 0.9}}}
-    model.compile(ToSparsity(keras.optimizers.Adam(0.02), PENALTY, target, STEPS), "mse")
+    # In pure bfloat16 the Adam of Keras does not move: its β₂ rounds to 1.
+    model.compile(ToSparsity(keras.optimizers.SGD(0.3), PENALTY, target, STEPS), "mse")
     history = fit(model, callbacks=[SparsityLogger()])
     found = [int(np.sum(np.asarray(layer.kernel.value) == 0)) for layer in layers]
     assert found == [160, 144]
