@@ -20,20 +20,20 @@ from penalties.keras._weights import regularizers_of
 class SparsityLogger(keras.callbacks.Callback):
     """Adds exact zeros and the penalty's value to the history and the progress bar of each epoch.
 
-    =============== =====================================================================
-    `zeros`         share of the penalized weights that are exactly zero, in [0, 1]
-    `penalty`       R(weights) at the end of the epoch, of all regularizers of weights and
-                    of `Penalized` and `ToSparsity`
-    `data_loss`     the compiled loss alone, averaged as Keras averages the `loss`, which
-                    is the sum of it and what regularizers and `add_loss` add; in models
-                    with regularizers and Keras's own `compute_loss`. With `Penalized`
-                    alone the `loss` is that of the data already
-    `val_data_loss` the same of the validation data
-    `zeros/<path>`  share of zeros of each penalized weight, with `per_weight=True`
-    `zero_units`    of `ToSparsity`: share of its units, weights or groups, that are zero
-    `target`        the share of them that is to be zero by now
-    `strength_factor` what its penalty is multiplied by, on the leaf where it is strongest
-    =============== =====================================================================
+    ================= ===================================================================
+    `zeros`           share of the penalized weights that are exactly zero, in [0, 1]
+    `penalty`         R(weights) at the end of the epoch, of all regularizers of weights and
+                      of `Penalized` and `ToSparsity`
+    `data_loss`       the compiled loss alone, averaged as Keras averages the `loss`, which
+                      is the sum of it and what regularizers and `add_loss` add; in models
+                      with regularizers and Keras's own `compute_loss`. With `Penalized`
+                      alone the `loss` is that of the data already
+    `val_data_loss`   the same of the validation data
+    `zeros/<path>`    share of zeros of each penalized weight, with `per_weight=True`
+    `zero_units`      of `ToSparsity`: share of its units, weights or groups, that are zero
+    `target`          the share of them that is to be zero by now
+    `strength_factor` what its penalty is multiplied by, on the weight where that is most
+    ================= ===================================================================
 
     Callbacks that read these entries, such as CSVLogger or `EarlyStopping("val_data_loss", mode="min")`,
     come after it in the list.

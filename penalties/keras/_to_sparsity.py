@@ -47,7 +47,8 @@ class ToSparsity(Penalizing):
     At the end of `fit` a warning says if the cut had to take more than 5 % of all units, and why; `report()`
     says how far it is. `SparsityLogger` logs it. Saved with the model, state included: a loaded model goes on
     as if it had not been stopped. The target and steps given here win over those of a checkpoint that
-    `load_weights` reads. Moving averages and constraints are as under `Penalized`.
+    `load_weights` reads. Moving averages and constraints are as under `Penalized`; a constraint that makes
+    zeros, such as `NonNeg`, may make more of them than the target.
 
     Raises:
         TypeError: the penalty has no rule for zeros, no kink, or both single zeros and groups on one weight;
