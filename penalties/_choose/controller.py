@@ -9,7 +9,7 @@ from jax import Array
 
 from penalties._choose.quantiles import count, either, number, ordered, smallest_reaching
 from penalties._choose.targets import Plan
-from penalties._choose.units import needed, priorities, sizes, slopes
+from penalties._choose.units import needed, priorities, sizes, slopes, spread
 from penalties._numerics import like, widen
 from penalties._tree.paths import at_leaf
 
@@ -120,7 +120,8 @@ def held_to(
     A zero that is let go makes one step of plain gradient descent, as long as the optimizer's are. Once zeros
     are held, an update that would end at exactly zero by chance is halved, as those of signs do.
     """
-    kept, free = chosen(penalty, w, average, bar) if groups is None else groups
+    units = chosen(penalty, w, average, bar) if groups is None else groups
+    kept, free = (spread(penalty, each, w) for each in units)
     wide = widen(w)
     step = widen(update).astype(wide.dtype)
     lands = held & (wide != 0) & ((wide + step).astype(w.dtype) == 0)

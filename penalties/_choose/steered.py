@@ -5,7 +5,7 @@ from collections.abc import Hashable
 import jax.numpy as jnp
 from jax import Array
 
-from penalties._choose.units import sizes
+from penalties._choose.units import sizes, spread
 from penalties._penalty.fields import nested, parameter
 from penalties._penalty.rule import Average
 from penalties._penalty.settling import SettlingPenalty
@@ -50,4 +50,4 @@ class Steered(SettlingPenalty):
         return self.penalty.scaled(self.factor)
 
     def _held(self, w: Array) -> Array:
-        return (self.holds > 0) & (sizes(self.penalty, w) == 0)
+        return (self.holds > 0) & spread(self.penalty, sizes(self.penalty, w) == 0, w)

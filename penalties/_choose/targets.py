@@ -10,7 +10,7 @@ from jax import Array
 from jax.core import Tracer
 
 from penalties._choose.steered import Steered
-from penalties._choose.units import check_units, sizes
+from penalties._choose.units import are_groups, check_units, sizes
 from penalties._penalty.base import Penalty, check_penalty
 from penalties._penalty.binding import bind
 from penalties._penalty.settling import check_settling
@@ -29,7 +29,7 @@ class Unit(NamedTuple):
 
     leaf: Leaf
     penalty: Any  # that of the leaf, strengths filled in
-    shape: tuple[int, ...]  # of units: axes within a group have length 1
+    shape: tuple[int, ...]  # of units: of groups along axes, those within have length 1
     grouped: bool
 
     @property
@@ -105,7 +105,7 @@ def _unit(leaf: Leaf, penalty: Any) -> Unit:
     check_units(penalty, leaf)
     shaped = jax.ShapeDtypeStruct(leaf.value.shape, leaf.value.dtype)
     shape = at_leaf(leaf, jax.eval_shape, lambda w: sizes(penalty, w), shaped).shape
-    return Unit(leaf, penalty, shape, shape != tuple(leaf.value.shape))
+    return Unit(leaf, penalty, shape, are_groups(penalty))
 
 
 def last_before_refit(steps: Array, cut: float) -> Array:

@@ -52,7 +52,8 @@ def to_sparsity(
         optimizer: any optax optimizer or chain, learning rate included, as for `penalized`.
         penalty: which leaves, single zeros or groups, and which strengths beside one another; common factors
             mean nothing. L1(1.0), GroupLasso(1.0), LogSum, MCP, selections of these, and sums
-            with penalties without a kink. Leaves without a kink do not count.
+            with penalties without a kink. Groups along axes, `blocks` and `labels`; not `leaves`, of
+            which none may die. Leaves without a kink do not count.
         target: the share of zeros among all units together, in [0, 1), or a tree of shares like params (or a
             prefix), each of which its leaf gets.
         steps: how many updates training has. What comes after them goes on with the zeros held.

@@ -31,27 +31,42 @@ def check_units(penalty: Penalty, leaf: Leaf) -> None:
                 "expected one such as L1(1.0), LogSum(1.0, epsilon=0.1), GroupLasso(1.0) or "
                 "Grouped(MCP(1.0)), or a sum or a selection of these"
             )
-        if isinstance(term, GroupPenalty) and term.axis is None:
-            raise TypeError(
-                f"{term!r} on the leaf {leaf.path!r} has groups that are not along an axis: expected single "
-                "weights, or groups by `axis=`, or `units(axis)`"
-            )
     if len({term.joint for term in terms}) > 1:
         raise TypeError(
-            f"{penalty!r} on the leaf {leaf.path!r} makes single zeros and zero groups, or groups along "
-            "several axes: there is no one share to aim at; give each leaf one of them with `.on(...)`"
+            f"{penalty!r} on the leaf {leaf.path!r} makes single zeros and zero groups, or groups of "
+            "several shapes: there is no one share to aim at; give each leaf one of them with `.on(...)`"
         )
 
 
+def are_groups(penalty: Penalty) -> bool:
+    """Whether units are groups of weights."""
+    return isinstance(kinks(penalty)[0], GroupPenalty)
+
+
 def sizes(penalty: Penalty, x: Array) -> Array:
-    """The size of each unit, in float32 or float64: axes within a group have length 1."""
-    return kinks(penalty)[0].sizes_at(widen(x))
+    """The size of each unit, in float32 or float64: of groups along axes, those within have length 1."""
+    return _once(penalty, kinks(penalty)[0].sizes_at(widen(x)), x)
 
 
 def slopes(penalty: Penalty, w: Array) -> Array:
     """φ′ of the size of each unit."""
-    first, *rest = (term.slopes_at(widen(w)) for term in kinks(penalty))
-    return jnp.broadcast_to(sum(rest, first), sizes(penalty, w).shape)
+    terms = kinks(penalty)
+    first, *rest = (term.slopes_at(widen(w)) for term in terms)
+    # A slope that is the same for all sizes is one number.
+    shape = terms[0].sizes_at(widen(w)).shape
+    return _once(penalty, jnp.broadcast_to(sum(rest, first), shape), w)
+
+
+def spread(penalty: Penalty, of_units: Array, w: Array) -> Array:
+    """What is one entry for each unit, as it broadcasts to the weights."""
+    term = kinks(penalty)[0]
+    return term.split(w).spread(of_units) if isinstance(term, GroupPenalty) else of_units
+
+
+def _once(penalty: Penalty, of_units: Array, w: Array) -> Array:
+    """What a penalty has of units, that of each once."""
+    term = kinks(penalty)[0]
+    return term.split(w).once(of_units) if isinstance(term, GroupPenalty) else of_units
 
 
 @jax.jit

@@ -16,12 +16,15 @@ from penalties import (
     LogSum,
     NonNegative,
     TargetReport,
+    blocks,
     kernels,
+    labels,
     target_report,
     to_sparsity,
+    units,
 )
 from penalties._choose.quantiles import number, ordered, smallest_reaching, untied
-from penalties._choose.units import needed, priorities
+from penalties._choose.units import needed, priorities, sizes, slopes, spread
 
 PARAMS = {"a": {"kernel": jnp.ones((6, 5)), "bias": jnp.ones(5)}, "b": {"kernel": jnp.ones((5, 2))}}
 
@@ -70,6 +73,26 @@ def test_the_factor_that_is_needed(penalty):
 def test_the_living_come_before_zeros():
     keys = priorities(L1(jnp.asarray(1.0)), jnp.array([0.0, 1e-9, -2.0, 0.0]), jnp.array([5.0, 0, 0, 9.0]))
     assert np.argsort(keys).tolist() == [0, 3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("groups", "labels_of_weights"),
+    [
+        (blocks((2, 3)), np.array([[0, 0, 0, 1, 1, 1]] * 2 + [[2, 2, 2, 3, 3, 3]] * 2)),
+        (labels([[5], [9], [9], [7]]), np.array([[0], [2], [2], [1]]) + np.zeros(6, int)),
+        (units(0), np.arange(4)[:, None] + np.zeros(6, int)),
+    ],
+    ids=repr,
+)
+def test_each_unit_counts_once_and_spreads_to_its_weights(groups, labels_of_weights):
+    w = jnp.asarray(np.random.default_rng(0).normal(size=(4, 6)), jnp.float32)
+    penalty = GroupLasso(jnp.asarray(2.0), groups=groups)
+    size = sizes(penalty, w)
+    found = [np.sqrt(np.mean(w[labels_of_weights == g] ** 2)) for g in np.unique(labels_of_weights)]
+    np.testing.assert_allclose(size.ravel(), found, rtol=1e-5)
+    assert slopes(penalty, w).shape == size.shape
+    spread_out = np.broadcast_to(spread(penalty, size, w), w.shape)
+    np.testing.assert_array_equal(spread_out, size.ravel()[labels_of_weights])
 
 
 def run(optimizer, params, grads, steps):

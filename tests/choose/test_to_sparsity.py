@@ -8,7 +8,19 @@ import optax
 import pytest
 from flax import nnx, serialization
 
-from penalties import L1, L2, MCP, Grouped, GroupLasso, LogSum, kernels, sparsity, to_sparsity
+from penalties import (
+    L1,
+    L2,
+    MCP,
+    Grouped,
+    GroupLasso,
+    LogSum,
+    blocks,
+    kernels,
+    labels,
+    sparsity,
+    to_sparsity,
+)
 
 from problems import lenient
 
@@ -113,6 +125,22 @@ def test_other_kinds_of_zeros(penalty, share):
     }
     assert found[share] == pytest.approx(share)
     assert state.taken < 0.05  # the penalty made them, not the cut
+
+
+@pytest.mark.slow
+def test_tiles_and_labels():
+    """25 tiles of one leaf and 10 groups by label of another, counted together."""
+    of_weights = np.arange(50)[:, None] // 10 * 2 + np.arange(4) // 2
+    penalty = GroupLasso(1.0, groups=blocks((4, 10))).on("first/kernel")
+    penalty = penalty + GroupLasso(1.0, groups=labels(of_weights)).on("last/kernel")
+    params, state = jax.jit(lambda: trained(to_sparsity(adam(1e-2), penalty, 0.6, 400), steps=400))()
+    first, last = (np.asarray(params[name]["kernel"]) == 0 for name in ("first", "last"))
+    tiles = first.reshape(5, 4, 5, 10).transpose(0, 2, 1, 3).reshape(25, 40)
+    groups = np.stack([last[of_weights == label] for label in range(10)])
+    assert tiles.all(1).sum() + groups.all(1).sum() == 21
+    for each in (tiles, groups):  # and no group in part
+        np.testing.assert_array_equal(each.any(1), each.all(1))
+    assert state.taken < 0.05
 
 
 @pytest.mark.slow
