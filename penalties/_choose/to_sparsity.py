@@ -100,7 +100,7 @@ def to_sparsity(
         plan.require_some()
         state: Any = penalized(inner, plan.steered()).init(params)
         wanted = jax.tree.map(lambda share: jnp.array(share, jnp.float32), target)
-        strides = {unit.leaf.path: jnp.zeros((), jnp.float32) for unit in plan.units}
+        strides = {path: jnp.zeros((), jnp.float32) for unit in plan.units for path in unit.paths}
         no, nothing = jnp.zeros((), jnp.bool_), jnp.full((), jnp.nan, jnp.float32)
         return SparsityState(state, wanted, jnp.array(steps, jnp.int32), strides, no, no, nothing)
 

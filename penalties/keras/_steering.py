@@ -10,7 +10,8 @@ import optax
 from jax import Array
 
 from penalties._choose.progress import Progress, progress
-from penalties._choose.steering import SparsityState, with_strengths
+from penalties._choose.steered import factors_of
+from penalties._choose.steering import SparsityState, strengths_in, with_strengths
 from penalties._choose.targets import Plan, check_plan
 from penalties._choose.to_sparsity import to_sparsity
 from penalties._penalty.base import Penalty, plain
@@ -80,13 +81,12 @@ class Steering:
 
     def make_variables(self, add_variable: Callable[..., Any], averages: dict[int, Any]) -> None:
         """Creates them by this method of an optimizer, which has made those of averages, by position."""
-        units = len(self._plan.units)
         self._target = add_variable(
             (len(jax.tree.leaves(self._aim.target)),), "zeros", "float32", name="target"
         )
         self._steps = add_variable((), "zeros", "int32", name="steps")
-        self._factors = add_variable((units,), "zeros", "float32", name="factors")
-        self._strides = add_variable((units,), "zeros", "float32", name="strides")
+        self._factors = add_variable((len(self._plan.units),), "zeros", "float32", name="factors")
+        self._strides = add_variable((len(self._unit_paths),), "zeros", "float32", name="strides")
         self._held = add_variable((), "zeros", "bool", name="held")
         self._capped = add_variable((), "zeros", "bool", name="capped")
         self._taken = add_variable((), "zeros", "float32", name="taken")
@@ -148,8 +148,7 @@ class Steering:
 
     def become(self, state: Any) -> None:
         """Takes over a state, but for what is of the optimizer inside, and what it aims at."""
-        factor = state.penalized.penalty.factor
-        self._factors.assign(jnp.stack([factor[path] for path in self._unit_paths]))
+        self._factors.assign(strengths_in(self._plan, state))
         self._strides.assign(jnp.stack([state.strides[path] for path in self._unit_paths]))
         self._held.assign(state.held)
         self._capped.assign(state.capped)
@@ -159,15 +158,15 @@ class Steering:
 
     def parts(self) -> list[Part]:
         """The penalty by variables of the optimizer, with the strengths of now."""
-        factor = self.state((), jnp.zeros((), jnp.int32)).penalized.penalty.factor
+        factor = factors_of(self.state((), jnp.zeros((), jnp.int32)).penalized.penalty)
         return [
             part._replace(penalty=part.penalty.scaled(factor[part.leaves[0].path])) for part in self._parts
         ]
 
     def progress(self, variables: Sequence[Any], step: Array) -> Progress:
         """How far the zeros of all variables are after so many steps."""
-        at = {key.name: variable for key, variable in zip(self._keys, variables, strict=True)}
-        weights = [at[path].value for path in self._unit_paths]
+        at = {key.name: variable.value for key, variable in zip(self._keys, variables, strict=True)}
+        weights = [unit.of(at) for unit in self._plan.units]
         return progress(self._plan, weights, step, self._steps.value, self._aim.cut)
 
     @property
@@ -177,4 +176,4 @@ class Steering:
 
     @property
     def _unit_paths(self) -> list[str]:
-        return [unit.leaf.path for unit in self._plan.units]
+        return [path for unit in self._plan.units for path in unit.paths]

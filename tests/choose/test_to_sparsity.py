@@ -12,10 +12,12 @@ from penalties import (
     L1,
     L2,
     MCP,
+    Coupled,
     Grouped,
     GroupLasso,
     LogSum,
     blocks,
+    couplings,
     kernels,
     labels,
     sparsity,
@@ -140,6 +142,24 @@ def test_tiles_and_labels():
     assert tiles.all(1).sum() + groups.all(1).sum() == 21
     for each in (tiles, groups):  # and no group in part
         np.testing.assert_array_equal(each.any(1), each.all(1))
+    assert state.taken < 0.05
+
+
+@pytest.mark.slow
+def test_units_of_a_network():
+    """All weights that make a unit die together; beside them single leaves have an L2."""
+
+    def network(params, x):
+        hidden = jnp.tanh(x @ params["first"]["kernel"] + params["first"]["bias"][None])
+        return hidden @ params["last"]["kernel"]
+
+    units = couplings(network, jax.tree.map(jnp.asarray, PARAMS), X)
+    penalty = Coupled(L1(1.0), units) + L2(0.1).on("last/kernel") + L2(1e-3).on("first/kernel")
+    params, state = jax.jit(lambda: trained(to_sparsity(adam(1e-2), penalty, 0.7, 400), steps=400))()
+    makers = np.concatenate([params["first"]["kernel"], params["first"]["bias"][None]]) == 0
+    assert makers.all(0).sum() == 35
+    assert makers[:-1].any(0).sum() == 35  # and no column in part
+    assert (np.asarray(params["last"]["kernel"]) != 0).all()
     assert state.taken < 0.05
 
 
