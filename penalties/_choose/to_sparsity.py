@@ -53,13 +53,15 @@ def to_sparsity(
         penalty: which leaves, single zeros or groups, and which strengths beside one another; common factors
             mean nothing. L1(1.0), GroupLasso(1.0), LogSum, MCP, selections of these, and sums
             with penalties without a kink. Groups along axes, `blocks` and `labels`; not `leaves`, of
-            which none may die. Leaves without a kink do not count.
+            which none may die. `Coupled` units count once, however many leaves make them. Leaves without a
+            kink do not count.
         target: the share of zeros among all units together, in [0, 1), or a tree of shares like params (or a
-            prefix), each of which its leaf gets.
+            prefix), each of which its leaf gets; of leaves that make units together one for all.
         steps: how many updates training has. What comes after them goes on with the zeros held.
         cut: when the zeros are chosen, as a share of the steps; 1 is at the last step, with no refit.
         floor: how much of its even share, (1 − target)·n of its n units, each leaf keeps at least, in [0, 1];
-            at least one unit in any case, so that no layer dies.
+            at least one unit in any case, so that no layer dies. Leaves that make units together, and
+            classes of units that have a leaf in common, count as one.
 
     Returns:
         A transform to use in place of the optimizer; its place is that of `penalized`. Its state has the

@@ -10,6 +10,7 @@ from penalties import (
     L1,
     L2,
     MCP,
+    Coupled,
     Grouped,
     GroupLasso,
     Huber,
@@ -17,6 +18,7 @@ from penalties import (
     NonNegative,
     TargetReport,
     blocks,
+    couplings,
     kernels,
     labels,
     target_report,
@@ -183,6 +185,26 @@ def test_bad_arguments(wrong, error, match):
 def test_targets_that_do_not_fit_the_params(penalty, target, error, match):
     with pytest.raises(error, match=match):
         to_sparsity(optax.sgd(0.1), penalty, target, 1_000).init(PARAMS)
+
+
+def test_units_that_span_leaves_count_once_and_have_one_target():
+    found = couplings(
+        lambda params, x: (
+            jnp.tanh(x @ params["a"]["kernel"] + params["a"]["bias"][None]) @ params["b"]["kernel"]
+        ),
+        PARAMS,
+        jnp.ones((1, 6)),
+    )
+    coupled = Coupled(L1(1.0), found)
+    state = to_sparsity(optax.sgd(0.1), coupled, 0.8, 200).init(PARAMS)
+    assert set(state.strides) == {"a/kernel", "a/bias"}
+    for penalty, target, error, match in (
+        (coupled, 0.9, ValueError, r"leaves 0 of 5 units for \['a/bias', 'a/kernel'\]"),
+        (coupled, {"a": {"kernel": 0.5, "bias": 0.5}}, ValueError, "several entries for the leaves"),
+        (coupled + L1(1.0), 0.5, TypeError, "single zeros and zero groups"),
+    ):
+        with pytest.raises(error, match=match):
+            to_sparsity(optax.sgd(0.1), penalty, target, 200).init(PARAMS)
 
 
 def test_without_params():

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from penalties import L1, L2, GroupLasso, Huber, NonNegative, kernels, to_sparsity
+from penalties import L1, L2, Coupled, GroupLasso, Huber, NonNegative, couplings, kernels, shrink, to_sparsity
 from penalties.keras import Penalized, SparsityLogger, ToSparsity
 
 from keras_case import ignore_numpy_copies, linear, multiple
@@ -265,6 +265,24 @@ def test_accumulated_gradients_count_as_steps_and_constraints_hold():
     fit(model)
     assert zeros(model) == 140
     assert (np.linalg.norm(kernel(model), axis=0) <= 0.5 + 1e-6).all()
+
+
+@pytest.mark.slow
+def test_units_of_a_network(tmp_path):
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(16, activation="relu", name="first"), keras.layers.Dense(10, name="last")]
+    model = keras.Sequential([keras.Input((20,)), *layers], name="net")
+    penalty = Coupled(L1(1.0), couplings(model, X)) + L2(1e-3).on("net/last/kernel")
+    model.compile(ToSparsity(keras.optimizers.Adam(0.02), penalty, 0.5, STEPS), "mse")
+    fit(model, 33)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    history = fit(loaded, STEPS - 33, callbacks=[SparsityLogger()])
+    assert history["zero_units"] == [0.5]
+    makers = np.concatenate([w if w.ndim == 2 else w[None] for w in values(loaded.layers[0].weights)]) == 0
+    assert makers.all(0).sum() == makers[:-1].any(0).sum() == 8
+    (kept,) = shrink(loaded, X[:2]).kept.values()
+    np.testing.assert_array_equal(kept, np.flatnonzero(~makers.all(0)))
 
 
 @pytest.mark.slow
