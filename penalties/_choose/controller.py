@@ -9,9 +9,8 @@ from jax import Array
 
 from penalties._choose.quantiles import count, either, number, ordered, smallest_reaching
 from penalties._choose.targets import Plan
-from penalties._choose.units import needed, priorities, sizes, slopes
+from penalties._choose.units import needed, priorities, sizes, slopes, spread
 from penalties._numerics import like, widen
-from penalties._tree.paths import at_leaf
 
 # How many times the mean pull of the loss on living units the penalty may pull: beyond, the loss is lost.
 CAP = 2.0
@@ -24,11 +23,14 @@ SHORT = 0.999
 
 
 class Moment(NamedTuple):
-    """What the controller sees of one leaf: its weights, their average gradient, the optimizer's stride."""
+    """What the controller sees of one leaf: its weights, their average gradient, the optimizer's stride.
 
-    weights: Array
-    average: Array
-    stride: Array
+    Of several that have units in common, tuples.
+    """
+
+    weights: Any
+    average: Any
+    stride: Any
 
 
 def factors(
@@ -40,17 +42,17 @@ def factors(
     """
     both = list(zip(plan.units, moments, strict=True))
     start = _limit(
-        plan, moments, [slopes(unit.penalty, jnp.zeros_like(widen(m.weights))) for unit, m in both]
+        plan, moments, [slopes(unit.penalty, jax.tree.map(jnp.zeros_like, m.weights)) for unit, m in both]
     )
     # Where the loss pulls at nothing, the penalty as it was given: an infinite factor would make NaN.
     now = jnp.where(now > 0, now, jnp.where(jnp.isfinite(start), start, 1))
     ahead = last.astype(jnp.float32) / HORIZON
     found = [
-        at_leaf(unit.leaf, needed, unit.penalty, m.weights, m.average, ahead * m.stride, now[i])
+        unit.part.call(needed, m.average, jax.tree.map(lambda stride: ahead * stride, m.stride), now[i])
         for i, (unit, m) in enumerate(both)
     ]
     keys = [ordered(reach) for reach, _ in found]
-    wanted = jnp.round(share * (plan.counts - plan.keep).astype(jnp.float32)).astype(plan.dtype)
+    wanted = plan.wanted(share)
     free = number(smallest_reaching(keys, jnp.maximum(wanted, 1), plan.pooled, bits=BITS))
     free = jnp.where(wanted > 0, free, 0)
     most = plan.own - plan.least
@@ -70,7 +72,7 @@ def _limit(plan: Plan, moments: Sequence[Moment], slope: Sequence[Array]) -> Arr
     pulls, per_factor = [], []
     for unit, m, each in zip(plan.units, moments, slope, strict=True):
         living = sizes(unit.penalty, m.weights) > 0
-        pulls.append(_total(living, sizes(unit.penalty, widen(m.average))))
+        pulls.append(_total(living, sizes(unit.penalty, m.average)))
         per_factor.append(_total(living, each))
     pull, per = jnp.stack(pulls), jnp.stack(per_factor)
     if plan.pooled:
@@ -82,7 +84,7 @@ def _total(living: Array, x: Array) -> Array:
     return jnp.sum(jnp.where(living, x, jnp.zeros_like(x))).astype(jnp.float32)
 
 
-def living(plan: Plan, weights: Sequence[Array]) -> Array:
+def living(plan: Plan, weights: Sequence[Any]) -> Array:
     """For each leaf how many units are not zero; pooled, of all leaves together."""
     each = zip(plan.units, weights, strict=True)
     return count([sizes(unit.penalty, w) > 0 for unit, w in each], plan.pooled)
@@ -98,7 +100,7 @@ def bars(plan: Plan, moments: Sequence[Moment]) -> Array:
     return jnp.minimum(smallest_reaching(raised, plan.counts - plan.keep + 1, plan.pooled), floors)
 
 
-def chosen(penalty: Any, w: Array, average: Array, bar: Array) -> tuple[Array, Array]:
+def chosen(penalty: Any, w: Any, average: Any, bar: Array) -> tuple[Array, Array]:
     """Whether each unit is kept, and whether it is one at zero that is let go."""
     kept = priorities(penalty, w, average) >= bar
     return kept, kept & (bar > 0) & (sizes(penalty, w) == 0)
@@ -107,23 +109,27 @@ def chosen(penalty: Any, w: Array, average: Array, bar: Array) -> tuple[Array, A
 @jax.jit
 def held_to(
     penalty: Any,
-    w: Array,
-    update: Array,
-    average: Array,
-    stride: Array,
+    w: Any,
+    update: Any,
+    average: Any,
+    stride: Any,
     bar: Array,
     groups: tuple[Array, Array] | None,
     held: Array,
-) -> Array:
+) -> Any:
     """The update after which the units that are kept, and no others, are not zero.
 
     A zero that is let go makes one step of plain gradient descent, as long as the optimizer's are. Once zeros
     are held, an update that would end at exactly zero by chance is halved, as those of signs do.
     """
     kept, free = chosen(penalty, w, average, bar) if groups is None else groups
-    wide = widen(w)
-    step = widen(update).astype(wide.dtype)
-    lands = held & (wide != 0) & ((wide + step).astype(w.dtype) == 0)
-    step = jnp.where(lands, step / 2, step)
-    descent = like(stride.astype(wide.real.dtype), wide) * widen(average)
-    return jnp.where(kept, jnp.where(free, -descent, step), -wide).astype(update.dtype)
+
+    def new(w: Array, update: Array, average: Array, stride: Array, dies: Array, free: Array) -> Array:
+        wide = widen(w)
+        step = widen(update).astype(wide.dtype)
+        lands = held & (wide != 0) & ((wide + step).astype(w.dtype) == 0)
+        step = jnp.where(lands, step / 2, step)
+        descent = like(stride.astype(wide.real.dtype), wide) * widen(average)
+        return jnp.where(dies, -wide, jnp.where(free, -descent, step)).astype(update.dtype)
+
+    return jax.tree.map(new, w, update, average, stride, spread(penalty, ~kept, w), spread(penalty, free, w))

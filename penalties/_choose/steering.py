@@ -10,8 +10,8 @@ from jax import Array
 from penalties._choose import controller
 from penalties._choose.controller import Moment
 from penalties._choose.quantiles import either
+from penalties._choose.steered import factors_of, with_factors
 from penalties._choose.targets import Plan, ramp
-from penalties._penalty.fields import remade
 from penalties._training.penalized import PenalizedState
 from penalties._tree.opening import Opened
 
@@ -62,16 +62,14 @@ class Look(NamedTuple):
 def looked(plan: Plan, state: Any, params: Any, step: Array, last: Array, reached: Array) -> Look:
     """What a look at all weights decides: strengths before the cut, which units are kept from there on."""
     moments = _moments(plan, state, state.penalized.average, params)
-    now = _factors(plan, state)
+    now = strengths_in(plan, state)
     factors, capped = either(
         (step > 0) & ~reached,
         lambda: controller.factors(plan, moments, now, last, ramp(step, last)),
         lambda: (jnp.where(reached, 0, now), state.capped),
     )
     living = controller.living(plan, [m.weights for m in moments])
-    too_many = jnp.maximum(living - plan.keep, 0).astype(jnp.float32)
-    total = plan.counts[0] if plan.pooled else jnp.sum(plan.counts, dtype=plan.dtype)
-    taken = (too_many[0] if plan.pooled else jnp.sum(too_many)) / total.astype(jnp.float32)
+    taken = plan.share(jnp.maximum(living - plan.keep, 0))
     bars = either(
         reached & jnp.any(living != plan.keep),
         lambda: controller.bars(plan, moments),
@@ -90,7 +88,7 @@ def not_looked(plan: Plan, state: Any, reached: Array) -> Look:
         (jnp.ones(unit.shape, jnp.bool_), jnp.zeros(unit.shape, jnp.bool_)) if unit.grouped else None
         for unit in plan.units
     ]
-    factors = jnp.where(reached, 0, _factors(plan, state))
+    factors = jnp.where(reached, 0, strengths_in(plan, state))
     bars = jnp.zeros(len(plan.units), jnp.int32)
     return Look(state.strides, factors, state.capped, state.taken, bars, groups)
 
@@ -103,10 +101,11 @@ def with_units(plan: Plan, look: Look, average: Any, params: Any, updates: Any, 
     for unit, m, bar, group in zip(
         plan.units, _moments(plan, look, average, params), look.bars, look.groups, strict=True
     ):
-        if (i := at.get(unit.leaf.path)) is not None:
-            new[i] = controller.held_to(
-                unit.penalty, m.weights, opened.values[i], m.average, m.stride, bar, group, held
-            )
+        if unit.paths[0] not in at:
+            continue
+        update = unit.of({path: opened.values[i] for path, i in at.items()})
+        held_to = controller.held_to(unit.penalty, m.weights, update, m.average, m.stride, bar, group, held)
+        new |= {at[path]: x for path, x in zip(unit.paths, jax.tree.leaves(held_to), strict=True)}
     return opened.with_leaves(new)
 
 
@@ -114,18 +113,18 @@ def with_strengths(plan: Plan, state: Any, factors: Array, held: Array) -> Any:
     """The state of `penalized` with these factors."""
     # Leaves that have no kink, and no zeros to be steered by, go along with the strongest.
     of = {path: jnp.max(factors) for path in plan.paths}
-    of |= {unit.leaf.path: factors[i] for i, unit in enumerate(plan.units)}
-    new = remade(state.penalty, factor=of, holds=held)
+    of |= {path: factors[i] for i, unit in enumerate(plan.units) for path in unit.paths}
+    new = with_factors(state.penalty, of, held)
     return state._replace(penalty=jax.tree.map(lambda x, y: jnp.asarray(x, y.dtype), new, state.penalty))
 
 
-def _factors(plan: Plan, state: Any) -> Array:
-    of = state.penalized.penalty.factor
-    return jnp.stack([of[unit.leaf.path].astype(jnp.float32) for unit in plan.units])
+def strengths_in(plan: Plan, state: Any) -> Array:
+    """The factor of each of the plan's units."""
+    of = factors_of(state.penalized.penalty)
+    return jnp.stack([of[unit.paths[0]].astype(jnp.float32) for unit in plan.units])
 
 
 def _moments(plan: Plan, state: Any, average: Any, params: Any) -> list[Moment]:
     values = {leaf.path: leaf.value for leaf in Opened(params).leaves}
     averages = {leaf.path: leaf.value for leaf in Opened(average).leaves}
-    paths = [unit.leaf.path for unit in plan.units]
-    return [Moment(values[path], averages[path], state.strides[path]) for path in paths]
+    return [Moment(unit.of(values), unit.of(averages), unit.of(state.strides)) for unit in plan.units]

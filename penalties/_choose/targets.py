@@ -1,6 +1,6 @@
 """A target for the share of zeros: what may be asked for, how much when, and what it leaves each leaf."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,13 +9,14 @@ import numpy as np
 from jax import Array
 from jax.core import Tracer
 
-from penalties._choose.steered import Steered
-from penalties._choose.units import check_units, sizes
+from penalties._choose.steered import steered
+from penalties._choose.units import are_groups, check_units, sizes
 from penalties._penalty.base import Penalty, check_penalty
-from penalties._penalty.binding import bind
+from penalties._penalty.binding import bind_parts
+from penalties._penalty.parts import Part
 from penalties._penalty.settling import check_settling
 from penalties._penalty.strengths import PerLeaf, is_number
-from penalties._tree.paths import Leaf, at_leaf
+from penalties._tree.paths import Leaf
 
 # In how many steps the strength is chosen anew; how often up to the cut of a long training; and how often, at
 # least, while the target is rising.
@@ -24,13 +25,27 @@ EVERY, MOST, LOOKS = 10, 50, 5
 RAMP = 0.8
 
 
-class Unit(NamedTuple):
-    """A leaf whose zeros are counted."""
+class Counted(NamedTuple):
+    """A leaf whose zeros are counted, or several that have units in common."""
 
-    leaf: Leaf
-    penalty: Any  # that of the leaf, strengths filled in
-    shape: tuple[int, ...]  # of units: axes within a group have length 1
+    part: Part
+    shape: tuple[int, ...]  # of units: of groups along axes, those within have length 1
     grouped: bool
+
+    @property
+    def penalty(self) -> Any:
+        """Theirs, strengths filled in."""
+        return self.part.penalty
+
+    @property
+    def paths(self) -> list[str]:
+        """Those of the leaves."""
+        return [leaf.path for leaf in self.part.leaves]
+
+    def of(self, by_path: Mapping[str, Any]) -> Any:
+        """What belongs to the leaves: one, or a tuple."""
+        values = tuple(by_path[path] for path in self.paths)
+        return values if self.part.is_joint else values[0]
 
     @property
     def count(self) -> int:
@@ -42,7 +57,7 @@ class Plan:
     """Which leaves are counted, and how many units of each are to be zero in the end.
 
     Attributes:
-        units: the leaves with a kink.
+        units: the leaves with a kink, those together that have units in common.
         paths: of all leaves that are penalized.
         pooled: whether all units count together: for a target that is one number.
         counts: for each of `units` their number; pooled, that of all.
@@ -51,13 +66,14 @@ class Plan:
     """
 
     def __init__(self, penalty: Penalty, leaves: Sequence[Leaf], target: Any, floor: float):
-        bound = [(leaf, p) for leaf, p in zip(leaves, bind(penalty, leaves), strict=True) if p is not None]
-        self._penalty: Any = penalty
-        self.paths = [leaf.path for leaf, _ in bound]
-        self.units = [_unit(leaf, p) for leaf, p in bound if p.kink]
-        self.pooled = jax.tree_util.treedef_is_leaf(jax.tree.structure(target))
-        each = PerLeaf(target, "target", leaves)
-        self._parts = [each.part(unit.leaf) for unit in self.units]
+        parts = bind_parts(penalty, leaves)
+        self._penalty = penalty
+        self.paths = [leaf.path for part in parts for leaf in part.leaves]
+        self.units = [_counted(part) for part in parts if part.penalty.kink]
+        shares, treedef = jax.tree.flatten(target)
+        self.pooled = jax.tree_util.treedef_is_leaf(treedef)
+        which = PerLeaf(treedef.unflatten(range(len(shares))), "target", leaves)
+        self._parts = [shares[_the_entry(which, unit)] for unit in self.units]
         share = jnp.stack([jnp.asarray(part, jnp.float32) for part in self._parts])
         own = np.array([unit.count for unit in self.units])
         counts = np.full(own.shape, own.sum()) if self.pooled else own
@@ -70,9 +86,20 @@ class Plan:
         keep = jnp.round((1 - share) * counts.astype(np.float32)).astype(self.dtype)
         self.keep = jnp.maximum(keep, jnp.sum(self.least, dtype=self.dtype) if self.pooled else self.least)
 
-    def steered(self) -> Steered:
+    def wanted(self, share: Array) -> Array:
+        """How many units are to be zero when this share of the target is wanted; pooled, of all together."""
+        return jnp.round(share * (self.counts - self.keep).astype(jnp.float32)).astype(self.dtype)
+
+    def share(self, counted: Array) -> Array:
+        """What is counted for each of `units`, pooled for all of them, as a share of all units together."""
+        if self.pooled:
+            return counted[0].astype(jnp.float32) / self.counts[0].astype(jnp.float32)
+        total = jnp.sum(self.counts, dtype=self.dtype).astype(jnp.float32)
+        return jnp.sum(counted, dtype=self.dtype).astype(jnp.float32) / total
+
+    def steered(self) -> Any:
         """The penalty as `penalized` is given it, with factors for all leaves."""
-        return Steered(self._penalty, dict.fromkeys(self.paths, 0.0), holds=0.0)
+        return steered(self._penalty, self.paths)
 
     def require_some(self) -> None:
         """Raises ValueError for a target that leaves a leaf without a unit; a traced one cannot be seen."""
@@ -82,7 +109,8 @@ class Plan:
             of = sum(unit.count for unit in self.units) if self.pooled else unit.count
             need, kept = len(self.units) if self.pooled else 1, round((1 - float(share)) * of)
             if kept < need:
-                where = [unit.leaf.path for unit in self.units][:20] if self.pooled else unit.leaf.path
+                paths = [path for each in (self.units if self.pooled else [unit]) for path in each.paths]
+                where = paths[:20] if self.pooled or len(paths) > 1 else paths[0]
                 raise ValueError(
                     f"the target {float(share):g} leaves {kept} of {of} units for {where!r}, and each leaf "
                     f"needs one: aim at {np.floor((1 - need / of) * 1e6) / 1e6:g} or less, or leave leaves "
@@ -90,11 +118,30 @@ class Plan:
                 )
 
 
-def _unit(leaf: Leaf, penalty: Any) -> Unit:
-    check_units(penalty, leaf)
-    shaped = jax.ShapeDtypeStruct(leaf.value.shape, leaf.value.dtype)
-    shape = at_leaf(leaf, jax.eval_shape, lambda w: sizes(penalty, w), shaped).shape
-    return Unit(leaf, penalty, shape, shape != tuple(leaf.value.shape))
+def _counted(part: Part) -> Counted:
+    check_units(part)
+
+    def shape_of(penalty: Any, weights: Any) -> tuple[int, ...]:
+        shaped = jax.tree.map(lambda w: jax.ShapeDtypeStruct(w.shape, w.dtype), weights)
+        return jax.eval_shape(lambda w: sizes(penalty, w), shaped).shape
+
+    return Counted(part, part.call(shape_of), are_groups(part.penalty))
+
+
+def _the_entry(which: PerLeaf, units: Counted) -> int:
+    """Which of the targets is for these leaves."""
+    found = {which.part(leaf) for leaf in units.part.leaves}
+    if len(found) > 1:
+        raise ValueError(
+            f"the target has several entries for the leaves {units.paths[:20]}, which have units in common: "
+            "give one for a branch that holds all of them, or one number for all leaves"
+        )
+    return found.pop()
+
+
+def last_before_refit(steps: Array, cut: float) -> Array:
+    """How many steps there are up to the cut."""
+    return jnp.maximum(jnp.round(cut * steps.astype(jnp.float32)).astype(jnp.int32), 1)
 
 
 def is_due(step: Array, last: Array) -> Array:

@@ -16,7 +16,7 @@ from penalties._choose.steering import (
     with_units,
 )
 from penalties._choose.strides import MeasuredState, measured
-from penalties._choose.targets import Plan, check_plan, is_due
+from penalties._choose.targets import Plan, check_plan, is_due, last_before_refit
 from penalties._penalty.base import Penalty
 from penalties._training.penalized import penalized
 from penalties._training.scheduled import require_params
@@ -52,13 +52,16 @@ def to_sparsity(
         optimizer: any optax optimizer or chain, learning rate included, as for `penalized`.
         penalty: which leaves, single zeros or groups, and which strengths beside one another; common factors
             mean nothing. L1(1.0), GroupLasso(1.0), LogSum, MCP, selections of these, and sums
-            with penalties without a kink. Leaves without a kink do not count.
+            with penalties without a kink. Groups along axes, `blocks` and `labels`; not `leaves`, of
+            which none may die. `Coupled` units count once, however many leaves make them. Leaves without a
+            kink do not count.
         target: the share of zeros among all units together, in [0, 1), or a tree of shares like params (or a
-            prefix), each of which its leaf gets.
+            prefix), each of which its leaf gets; of leaves that make units together one for all.
         steps: how many updates training has. What comes after them goes on with the zeros held.
         cut: when the zeros are chosen, as a share of the steps; 1 is at the last step, with no refit.
         floor: how much of its even share, (1 − target)·n of its n units, each leaf keeps at least, in [0, 1];
-            at least one unit in any case, so that no layer dies.
+            at least one unit in any case, so that no layer dies. Leaves that make units together, and
+            classes of units that have a leaf in common, count as one.
 
     Returns:
         A transform to use in place of the optimizer; its place is that of `penalized`. Its state has the
@@ -99,7 +102,7 @@ def to_sparsity(
         plan.require_some()
         state: Any = penalized(inner, plan.steered()).init(params)
         wanted = jax.tree.map(lambda share: jnp.array(share, jnp.float32), target)
-        strides = {unit.leaf.path: jnp.zeros((), jnp.float32) for unit in plan.units}
+        strides = {path: jnp.zeros((), jnp.float32) for unit in plan.units for path in unit.paths}
         no, nothing = jnp.zeros((), jnp.bool_), jnp.full((), jnp.nan, jnp.float32)
         return SparsityState(state, wanted, jnp.array(steps, jnp.int32), strides, no, no, nothing)
 
@@ -111,7 +114,7 @@ def to_sparsity(
         state = state._replace(target=wanted, steps=jnp.asarray(state.steps, jnp.int32))
         plan = Plan(penalty, Opened(params).leaves, wanted, floor)
         step = state.penalized.penalty_step
-        last = jnp.maximum(jnp.round(cut * state.steps.astype(jnp.float32)).astype(jnp.int32), 1)
+        last = last_before_refit(state.steps, cut)
         reached = step + 1 >= last
         held = state.held & reached
 

@@ -45,6 +45,18 @@ class JointPenalty(SettlingPenalty, abc.ABC):
             ValueError: params lack a leaf, or it has another shape.
         """
 
+    @abc.abstractmethod
+    def sizes_at(self, w: Any) -> Array:
+        """The size of each group."""
+
+    @abc.abstractmethod
+    def slopes_at(self, w: Any) -> Array:
+        """φ′ of these sizes; it may be one number if it does not depend on them."""
+
+    @abc.abstractmethod
+    def mask_at(self, of_groups: Array, w: Any) -> Any:
+        """Bools of groups as bools that broadcast to w; False for a weight in no group."""
+
     def beside(self, single: tuple[Penalty | None, ...]) -> "Beside":
         """The sum with what else there is on each leaf of a block."""
         return Beside(self, single)

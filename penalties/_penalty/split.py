@@ -44,6 +44,10 @@ class Split(abc.ABC):
         """Kept numbers, that of each group once."""
 
     @abc.abstractmethod
+    def spread(self, once: Array) -> Array:
+        """What `once` made, as it broadcasts to the leaf."""
+
+    @abc.abstractmethod
     def kept(self, numbers: Array) -> Array:
         """An array of the shape `grid`, kept."""
 
@@ -94,6 +98,9 @@ class AlongAxes(Split):
 
     def once(self, kept: Array) -> Array:
         return kept
+
+    def spread(self, once: Array) -> Array:
+        return self.restored(once)
 
     def kept(self, numbers: Array) -> Array:
         return jnp.expand_dims(numbers, self._within)
@@ -159,6 +166,9 @@ class Labelled(Split):
 
     def once(self, kept: Array) -> Array:
         return kept.ravel()[self._first]
+
+    def spread(self, once: Array) -> Array:
+        return self.kept(once)
 
     def kept(self, numbers: Array) -> Array:
         return numbers[self._of_weights]

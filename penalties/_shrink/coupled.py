@@ -115,6 +115,17 @@ class Coupled(JointPenalty):
     def settles_at(self, w: Any, moved: Any, direction: Any, average: Average | None) -> Any:
         return settling_groups(self._groups_in(w), self.penalty, w, moved, direction, average)
 
+    def sizes_at(self, w: Any) -> Array:
+        """The size of each unit, ‖w_u‖₂/√|u|."""
+        return self._groups_in(w).size(w)
+
+    def slopes_at(self, w: Any) -> Array:
+        """φ′ of these sizes."""
+        return self.penalty.slope_of(self.sizes_at(w))
+
+    def mask_at(self, of_groups: Array, w: Any) -> Any:
+        return self._groups_in(w).mask(of_groups, w)
+
     def _groups_in(self, w: Any) -> AcrossLeaves:
         return across_leaves(self.units, tuple(x.shape for x in w))
 

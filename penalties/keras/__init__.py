@@ -42,6 +42,7 @@ from penalties.keras._logger import SparsityLogger
 from penalties.keras._optimizer import Penalized
 from penalties.keras._regularizer import Regularizer
 from penalties.keras._schedule import StrengthSchedule
+from penalties.keras._to_sparsity import ToSparsity
 
 __all__ = [
     "L1",
@@ -53,6 +54,7 @@ __all__ = [
     "Regularizer",
     "SparsityLogger",
     "StrengthSchedule",
+    "ToSparsity",
     "attach",
 ]
 

@@ -11,7 +11,8 @@ from penalties._penalty.parts import Part
 from penalties.keras._backend import on_jax
 from penalties.keras._internals import additional_losses_held_back, value_in_step
 from penalties.keras._model_state import as_in_a_step, variable_in
-from penalties.keras._optimizer import penalized_in
+from penalties.keras._penalizing import penalizing_in
+from penalties.keras._to_sparsity import to_sparsity_in
 from penalties.keras._weights import regularizers_of
 
 
@@ -19,17 +20,20 @@ from penalties.keras._weights import regularizers_of
 class SparsityLogger(keras.callbacks.Callback):
     """Adds exact zeros and the penalty's value to the history and the progress bar of each epoch.
 
-    =============== =====================================================================
-    `zeros`         share of the penalized weights that are exactly zero, in [0, 1]
-    `penalty`       R(weights) at the end of the epoch, of all regularizers of weights and
-                    of `Penalized`
-    `data_loss`     the compiled loss alone, averaged as Keras averages the `loss`, which
-                    is the sum of it and what regularizers and `add_loss` add; in models
-                    with regularizers and Keras's own `compute_loss`. With `Penalized`
-                    alone the `loss` is that of the data already
-    `val_data_loss` the same of the validation data
-    `zeros/<path>`  share of zeros of each penalized weight, with `per_weight=True`
-    =============== =====================================================================
+    ================= ===================================================================
+    `zeros`           share of the penalized weights that are exactly zero, in [0, 1]
+    `penalty`         R(weights) at the end of the epoch, of all regularizers of weights and
+                      of `Penalized` and `ToSparsity`
+    `data_loss`       the compiled loss alone, averaged as Keras averages the `loss`, which
+                      is the sum of it and what regularizers and `add_loss` add; in models
+                      with regularizers and Keras's own `compute_loss`. With `Penalized`
+                      alone the `loss` is that of the data already
+    `val_data_loss`   the same of the validation data
+    `zeros/<path>`    share of zeros of each penalized weight, with `per_weight=True`
+    `zero_units`      of `ToSparsity`: share of its units, weights or groups, that are zero
+    `target`          the share of them that is to be zero by now
+    `strength_factor` what its penalty is multiplied by, on the weight where that is most
+    ================= ===================================================================
 
     Callbacks that read these entries, such as CSVLogger or `EarlyStopping("val_data_loss", mode="min")`,
     come after it in the list.
@@ -93,7 +97,7 @@ class SparsityLogger(keras.callbacks.Callback):
         if not entries:
             raise ValueError(
                 "SparsityLogger finds no penalized weight: the model has no regularizer of weights, and its "
-                "optimizer is not penalties.keras.Penalized"
+                "optimizer is neither Penalized nor ToSparsity of penalties.keras"
             )
         weights = list(
             {id(variable): variable for variables, _ in entries for variable in variables}.values()
@@ -105,6 +109,9 @@ class SparsityLogger(keras.callbacks.Callback):
         with as_in_a_step(self.model):
             values: Any = [keras.ops.convert_to_numpy(penalty(*variables)) for variables, penalty in entries]
         logs["penalty"] = float(sum(values))
+        model: Any = self.model
+        for optimizer in to_sparsity_in(model.optimizer):
+            logs.update(optimizer.progress())
         for name, mean in (("data_loss", self._mean("training")), ("val_data_loss", self._of_validation)):
             if mean is not None:
                 logs[name] = mean
@@ -131,7 +138,7 @@ def _penalized_weights(model: Any) -> list[tuple[list[Any], Callable[..., Any]]]
     entries: list[tuple[list[Any], Callable[..., Any]]] = [
         ([v], v.regularizer) for v in model.trainable_variables if v.regularizer is not None
     ]
-    for optimizer in penalized_in(model.optimizer):
+    for optimizer in penalizing_in(model.optimizer):
         known = [v for v in model.trainable_variables if optimizer.knows(v)]
         entries += [([known[i] for i in part.at], _value_of(part)) for part in optimizer.parts_of(known)]
     return entries

@@ -7,23 +7,22 @@ import jax.numpy as jnp
 import keras
 from jax import Array
 
-import penalties
-from penalties._numerics import accumulator
 from penalties._penalty.base import Penalty
 from penalties._penalty.parts import Part
 from penalties._penalty.strengths import checked_factor
 from penalties._training import settling
 from penalties.keras import _internals
 from penalties.keras._backend import require_jax
-from penalties.keras._bound import BoundPenalty, check_trainable, same_but_for_the_beginning
+from penalties.keras._bound import BoundPenalty, check_trainable
 from penalties.keras._model_state import state_dtype
+from penalties.keras._penalizing import Penalizing, without_penalty
 from penalties.keras._step import Step, dense, times, with_gradients
-from penalties.keras._wrapper import Wrapper, all_within, averaging_within, optimizer_in
+from penalties.keras._wrapper import all_within
 
 
 @final
 @keras.saving.register_keras_serializable("penalties")
-class Penalized(Wrapper):
+class Penalized(Penalizing):
     """Wraps a Keras optimizer so that training solves loss + penalty, with zeros that are exactly zero.
 
     The mathematics is that of `penalties.penalized`: the inner optimizer is fed the least-norm
@@ -88,20 +87,13 @@ class Penalized(Wrapper):
         loss_scale_factor: float | None = None,
         name: str | None = None,
     ):
-        inner = optimizer_in(optimizer, type(self).__name__)
-        if penalized_in(inner):
-            raise TypeError(
-                "Penalized got an optimizer that is Penalized already: give one Penalized the sum of the "
-                "penalties, Penalized(optimizer, p + q)"
-            )
+        inner = without_penalty(optimizer, "Penalized")
         check_trainable(penalty)
         settling.check_average(decay, accumulator_dtype)
         super().__init__(inner, loss_scale_factor=loss_scale_factor, name=name)
         self._penalty = penalty
         self.decay = None if decay is None else float(decay)
         self.accumulator_dtype = None if accumulator_dtype is None else str(jnp.dtype(accumulator_dtype))
-        # The paths of the saved model, if this is read from its config, and was built then.
-        self._saved_paths: list[str] | None = None
         self._variable_strengths = False
 
     @property
@@ -130,18 +122,14 @@ class Penalized(Wrapper):
         """
         if self.built:
             return
-        self._paths = [variable.path for variable in variables]
-        if self._saved_paths is not None and same_but_for_the_beginning(self._saved_paths, self._paths):
-            self._paths = self._saved_paths
-        # A frozen model is loaded and used without ever training.
-        defer = self._saved_paths is not None or not variables
-        self._bound = BoundPenalty(self.penalty, variables, self._paths, defer=defer)
+        paths = self.choose_paths(variables)
+        self._bound = BoundPenalty(self.penalty, variables, paths, defer=self.may_never_train(variables))
         if self._variable_strengths:
             self._bound.make_variable()
         super().build(variables)
         self.strength_factor = self.add_variable((), "ones", state_dtype(), name="strength_factor")
         self._average_of = {
-            position: self._zero_average(variable)
+            position: self.zero_average(variable, self.accumulator_dtype)
             for position, (variable, needed) in enumerate(
                 zip(variables, self._bound.needs_average(), strict=True)
             )
@@ -162,13 +150,9 @@ class Penalized(Wrapper):
                 `build` raises.
         """
         require_jax("penalties.keras.Penalized")
-        variables = self.known(trainable_variables)
+        variables = self.variables_of(grads, trainable_variables)
         if not grads:
             return
-        if len(grads) != len(variables):
-            raise ValueError(
-                f"got {len(grads)} gradients for {len(variables)} variables: give one for each, or None"
-            )
         weight = settling.average_weight(_internals.steps_of(self).value, self.decay)
         multiplied, divides = self.scales()
         parts = self.parts_of(variables)
@@ -196,11 +180,8 @@ class Penalized(Wrapper):
 
         for step in steps:
             for i, value in step.settled(variables).items():
-                variable = variables[i]
-                self.assign(variable, value)
-                if variable.constraint is not None:
-                    self.assign(variable, variable.constraint(variable))
-        self._keep_zeros_in_moving_averages()
+                self.assign_constrained(variables[i], value)
+        self.keep_zeros_in_moving_averages()
         self.assign_add(_internals.steps_of(self), 1)
 
     def parts_of(self, variables: Sequence[Any]) -> list[Part]:
@@ -223,16 +204,6 @@ class Penalized(Wrapper):
         position = self.position(variable)
         return next((part.penalty for part in self._bound.parts() if position in part.at), None)
 
-    def _zero_average(self, variable: Any) -> Any:
-        dtype = jnp.dtype(keras.backend.standardize_dtype(variable.dtype))
-        return self.add_variable(
-            variable.shape,
-            "zeros",
-            self.accumulator_dtype or str(accumulator(dtype)),
-            layout=_internals.layout_of(variable),
-            name=f"{variable.path.replace('/', '_')}_average_gradient",
-        )
-
     def _averaged(self, variable: Any, gradient: Array, weight: Array) -> Array:
         average = self._average_of.get(self.position(variable))
         if average is None:
@@ -240,15 +211,6 @@ class Penalized(Wrapper):
         steps = _internals.steps_of(self)
         self.assign(average, settling.averaged(average.value, gradient, weight, steps.value))
         return average.value
-
-    def _keep_zeros_in_moving_averages(self) -> None:
-        has_kink = self._bound.needs_average()
-        for optimizer in averaging_within(self):
-            averages = _internals.moving_averages_of(optimizer)
-            for variable, average in zip(_internals.trained_by(optimizer), averages, strict=True):
-                if has_kink[self.position(variable)]:
-                    zero = variable.value == 0
-                    self.assign(average, jnp.where(zero, jnp.zeros_like(average.value), average.value))
 
     @property
     def variables(self) -> list[Any]:
@@ -292,14 +254,9 @@ class Penalized(Wrapper):
         Raises:
             TypeError: the penalty selects by a function, which no dict can hold.
         """
-        return {
-            "name": self.name,
-            "optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
-            "penalty": self.penalty.to_config(),
+        return super().get_config() | {
             "decay": self.decay,
             "accumulator_dtype": self.accumulator_dtype,
-            "loss_scale_factor": self.loss_scale_factor,
-            "paths": self._paths if self.built else self._saved_paths,
             # An optimizer around saves them with its own variables, and counts.
             "variable_strengths": bool(self._bound.variables) if self.built else self._variable_strengths,
         }
@@ -308,13 +265,9 @@ class Penalized(Wrapper):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Penalized":
         """The optimizer that `get_config` described."""
         arguments = dict(config)
-        # Not `keras.optimizers.deserialize`, which knows some of Keras's optimizers only.
-        inner = keras.saving.deserialize_keras_object(arguments.pop("optimizer"), custom_objects)
-        penalty = penalties.from_config(arguments.pop("penalty"))
-        paths = arguments.pop("paths", None)
         variable_strengths = arguments.pop("variable_strengths", False)
-        made = cls(inner, penalty, **arguments)
-        made._saved_paths, made._variable_strengths = paths, variable_strengths
+        made = super().from_config(arguments, custom_objects)
+        made._variable_strengths = variable_strengths
         return made
 
 

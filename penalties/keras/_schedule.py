@@ -80,7 +80,8 @@ class StrengthSchedule(keras.callbacks.Callback):
                 "StrengthSchedule finds nothing to schedule: the model has no regularizer of "
                 "penalties.keras, and its optimizer is not Penalized. Use "
                 "kernel_regularizer=penalties.keras.L1(...), penalties.keras.attach or "
-                "penalties.keras.Penalized; keras.regularizers have fixed strengths"
+                "penalties.keras.Penalized; keras.regularizers have fixed strengths, and ToSparsity steers "
+                "its own"
             )
         self._in_model = variable_in(model, "strength_factor", 1.0) if regularizers else None
         for regularizer in regularizers:

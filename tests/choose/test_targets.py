@@ -10,18 +10,23 @@ from penalties import (
     L1,
     L2,
     MCP,
+    Coupled,
     Grouped,
     GroupLasso,
     Huber,
     LogSum,
     NonNegative,
     TargetReport,
+    blocks,
+    couplings,
     kernels,
+    labels,
     target_report,
     to_sparsity,
+    units,
 )
 from penalties._choose.quantiles import number, ordered, smallest_reaching, untied
-from penalties._choose.units import needed, priorities
+from penalties._choose.units import needed, priorities, sizes, slopes, spread
 
 PARAMS = {"a": {"kernel": jnp.ones((6, 5)), "bias": jnp.ones(5)}, "b": {"kernel": jnp.ones((5, 2))}}
 
@@ -70,6 +75,26 @@ def test_the_factor_that_is_needed(penalty):
 def test_the_living_come_before_zeros():
     keys = priorities(L1(jnp.asarray(1.0)), jnp.array([0.0, 1e-9, -2.0, 0.0]), jnp.array([5.0, 0, 0, 9.0]))
     assert np.argsort(keys).tolist() == [0, 3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("groups", "labels_of_weights"),
+    [
+        (blocks((2, 3)), np.array([[0, 0, 0, 1, 1, 1]] * 2 + [[2, 2, 2, 3, 3, 3]] * 2)),
+        (labels([[5], [9], [9], [7]]), np.array([[0], [2], [2], [1]]) + np.zeros(6, int)),
+        (units(0), np.arange(4)[:, None] + np.zeros(6, int)),
+    ],
+    ids=repr,
+)
+def test_each_unit_counts_once_and_spreads_to_its_weights(groups, labels_of_weights):
+    w = jnp.asarray(np.random.default_rng(0).normal(size=(4, 6)), jnp.float32)
+    penalty = GroupLasso(jnp.asarray(2.0), groups=groups)
+    size = sizes(penalty, w)
+    found = [np.sqrt(np.mean(w[labels_of_weights == g] ** 2)) for g in np.unique(labels_of_weights)]
+    np.testing.assert_allclose(size.ravel(), found, rtol=1e-5)
+    assert slopes(penalty, w).shape == size.shape
+    spread_out = np.broadcast_to(spread(penalty, size, w), w.shape)
+    np.testing.assert_array_equal(spread_out, size.ravel()[labels_of_weights])
 
 
 def run(optimizer, params, grads, steps):
@@ -160,6 +185,26 @@ def test_bad_arguments(wrong, error, match):
 def test_targets_that_do_not_fit_the_params(penalty, target, error, match):
     with pytest.raises(error, match=match):
         to_sparsity(optax.sgd(0.1), penalty, target, 1_000).init(PARAMS)
+
+
+def test_units_that_span_leaves_count_once_and_have_one_target():
+    found = couplings(
+        lambda params, x: (
+            jnp.tanh(x @ params["a"]["kernel"] + params["a"]["bias"][None]) @ params["b"]["kernel"]
+        ),
+        PARAMS,
+        jnp.ones((1, 6)),
+    )
+    coupled = Coupled(L1(1.0), found)
+    state = to_sparsity(optax.sgd(0.1), coupled, 0.8, 200).init(PARAMS)
+    assert set(state.strides) == {"a/kernel", "a/bias"}
+    for penalty, target, error, match in (
+        (coupled, 0.9, ValueError, r"leaves 0 of 5 units for \['a/bias', 'a/kernel'\]"),
+        (coupled, {"a": {"kernel": 0.5, "bias": 0.5}}, ValueError, "several entries for the leaves"),
+        (coupled + L1(1.0), 0.5, TypeError, "single zeros and zero groups"),
+    ):
+        with pytest.raises(error, match=match):
+            to_sparsity(optax.sgd(0.1), penalty, target, 200).init(PARAMS)
 
 
 def test_without_params():

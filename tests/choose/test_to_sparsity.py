@@ -8,7 +8,21 @@ import optax
 import pytest
 from flax import nnx, serialization
 
-from penalties import L1, L2, MCP, Grouped, GroupLasso, LogSum, kernels, sparsity, to_sparsity
+from penalties import (
+    L1,
+    L2,
+    MCP,
+    Coupled,
+    Grouped,
+    GroupLasso,
+    LogSum,
+    blocks,
+    couplings,
+    kernels,
+    labels,
+    sparsity,
+    to_sparsity,
+)
 
 from problems import lenient
 
@@ -113,6 +127,40 @@ def test_other_kinds_of_zeros(penalty, share):
     }
     assert found[share] == pytest.approx(share)
     assert state.taken < 0.05  # the penalty made them, not the cut
+
+
+@pytest.mark.slow
+def test_tiles_and_labels():
+    """25 tiles of one leaf and 10 groups by label of another, counted together."""
+    of_weights = np.arange(50)[:, None] // 10 * 2 + np.arange(4) // 2
+    penalty = GroupLasso(1.0, groups=blocks((4, 10))).on("first/kernel")
+    penalty = penalty + GroupLasso(1.0, groups=labels(of_weights)).on("last/kernel")
+    params, state = jax.jit(lambda: trained(to_sparsity(adam(1e-2), penalty, 0.6, 400), steps=400))()
+    first, last = (np.asarray(params[name]["kernel"]) == 0 for name in ("first", "last"))
+    tiles = first.reshape(5, 4, 5, 10).transpose(0, 2, 1, 3).reshape(25, 40)
+    groups = np.stack([last[of_weights == label] for label in range(10)])
+    assert tiles.all(1).sum() + groups.all(1).sum() == 21
+    for each in (tiles, groups):  # and no group in part
+        np.testing.assert_array_equal(each.any(1), each.all(1))
+    assert state.taken < 0.05
+
+
+@pytest.mark.slow
+def test_units_of_a_network():
+    """All weights that make a unit die together; beside them single leaves have an L2."""
+
+    def network(params, x):
+        hidden = jnp.tanh(x @ params["first"]["kernel"] + params["first"]["bias"][None])
+        return hidden @ params["last"]["kernel"]
+
+    units = couplings(network, jax.tree.map(jnp.asarray, PARAMS), X)
+    penalty = Coupled(L1(1.0), units) + L2(0.1).on("last/kernel") + L2(1e-3).on("first/kernel")
+    params, state = jax.jit(lambda: trained(to_sparsity(adam(1e-2), penalty, 0.7, 400), steps=400))()
+    makers = np.concatenate([params["first"]["kernel"], params["first"]["bias"][None]]) == 0
+    assert makers.all(0).sum() == 35
+    assert makers[:-1].any(0).sum() == 35  # and no column in part
+    assert (np.asarray(params["last"]["kernel"]) != 0).all()
+    assert state.taken < 0.05
 
 
 @pytest.mark.slow
