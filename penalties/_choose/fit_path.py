@@ -18,7 +18,7 @@ from penalties._choose.path import Path
 from penalties._choose.problem import Problem, check_penalty, refuse_objects
 from penalties._measure.sparsity import count_zeros
 from penalties._penalty.base import Penalty
-from penalties._penalty.binding import bind
+from penalties._penalty.binding import penalized_leaves
 from penalties._tree.opening import Opened
 
 Train = Callable[[Penalty, Any], Any]
@@ -242,12 +242,7 @@ def _kind(leaf: Any) -> str:
 
 def _counted(penalty: Penalty, params: Any) -> dict[str, int]:
     """The sizes of the penalized leaves, by path."""
-    leaves = Opened(params).leaves
-    return {
-        leaf.path: int(leaf.value.size)
-        for leaf, p in zip(leaves, bind(penalty, leaves), strict=True)
-        if p is not None
-    }
+    return {leaf.path: int(leaf.value.size) for leaf in penalized_leaves(penalty, Opened(params).leaves)}
 
 
 def _checksum(params: Any) -> int:

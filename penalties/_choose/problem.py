@@ -11,10 +11,12 @@ from penalties._measure.sparsity import is_weight
 from penalties._numerics import accumulator, sum_scalars, widen
 from penalties._penalty import rule
 from penalties._penalty.base import Penalty
-from penalties._penalty.binding import bind
+from penalties._penalty.binding import bind_parts
+from penalties._penalty.joint import Beside
+from penalties._penalty.parts import Part
 from penalties._penalty.settling import SettlingPenalty
 from penalties._tree.opening import Opened
-from penalties._tree.paths import Leaf, NotAnArray, at_leaf
+from penalties._tree.paths import NotAnArray
 
 Weights = list[Array]
 """The trained leaves, in the order of params."""
@@ -29,11 +31,14 @@ class Problem:
     def __init__(self, loss: Callable[..., Any], penalty: Penalty | None, params: Any, data: Sequence[Any]):
         self._loss, self._data, self._opened = loss, data, Opened(params)
         leaves = self._opened.leaves
-        bound = [None] * len(leaves) if penalty is None else bind(penalty, leaves)
         self._chosen = [i for i, leaf in enumerate(leaves) if is_weight(leaf)]
-        self._leaves: list[Leaf] = [leaves[i] for i in self._chosen]
-        self._penalties = [bound[i] for i in self._chosen]
-        self.weights: Weights = [leaf.value for leaf in self._leaves]
+        place = {i: j for j, i in enumerate(self._chosen)}
+        self._parts = [
+            part._replace(at=tuple(place[i] for i in part.at))
+            for part in ([] if penalty is None else bind_parts(penalty, leaves))
+            if all(i in place for i in part.at)
+        ]
+        self.weights: Weights = [leaves[i].value for i in self._chosen]
         wide = [accumulator(w.dtype) for w in self.weights]
         self.dtype = max(wide, key=lambda dtype: dtype.itemsize, default=jnp.dtype(jnp.float32))
 
@@ -43,7 +48,8 @@ class Problem:
 
     def penalized(self) -> list[bool]:
         """For each of the weights whether the penalty counts it."""
-        return [p is not None for p in self._penalties]
+        counted = {i for part in self._parts for i in part.at}
+        return [i in counted for i in range(len(self.weights))]
 
     def value(self, weights: Weights) -> Array:
         """The smooth loss."""
@@ -65,11 +71,11 @@ class Problem:
         return self.value_and_gradient(weights)[1]
 
     def prox(self, weights: Weights, step: Array) -> Weights:
-        """prox_{step·R}, leaf by leaf."""
-        return [
-            w if p is None else at_leaf(leaf, _prox, p, w, step)
-            for p, w, leaf in zip(self._penalties, weights, self._leaves, strict=True)
-        ]
+        """prox_{step·R}."""
+        new = dict(enumerate(weights))
+        for part in self._parts:
+            new |= part.by_position(_at(part, _prox, part.of(weights), step))
+        return [new[i] for i in range(len(weights))]
 
     def forward_backward(self, weights: Weights, gradient: Weights, step: Array) -> Weights:
         """prox_{step·R}(weights − step·gradient)."""
@@ -77,8 +83,10 @@ class Problem:
 
     def optimality(self, weights: Weights, gradient: Weights, step: Array) -> Array:
         """‖d‖₂ of the least d in gradient + ∂R; of a penalty without a rule for zeros, of the prox step."""
-        each = zip(self._penalties, weights, gradient, self._leaves, strict=True)
-        return norm([_least(p, w, g, step, leaf) for p, w, g, leaf in each])
+        least = dict(enumerate(map(widen, gradient)))
+        for part in self._parts:
+            least |= part.by_position(_at(part, _least, part.of(weights), part.of(gradient), step))
+        return norm([least[i] for i in range(len(weights))])
 
 
 def check_penalty(penalty: Any) -> None:
@@ -100,28 +108,38 @@ def refuse_objects(params: Any, name: str) -> None:
             )
 
 
-def _least(penalty: Penalty | None, w: Array, g: Array, step: Array, leaf: Leaf) -> Array:
-    if penalty is None:
-        return widen(g)
-    if isinstance(penalty, SettlingPenalty):
-        return at_leaf(leaf, rule.direction, penalty, w, widen(g), widen(g))
-    mapped = at_leaf(leaf, _prox, penalty, along([w], -step, [g])[0], step)
-    return (widen(w) - widen(mapped)) / step.astype(widen(w).real.dtype)
+def _at(part: Part, function: Callable[..., Any], *args: Any) -> Any:
+    """function(penalty, *args), whose errors say at which leaves they happened."""
+    return part.call(lambda penalty, _: function(penalty, *args))
 
 
-def _prox(penalty: Penalty, w: Array, step: Array) -> Array:
-    wide = widen(w)
-    return penalty.prox_at(wide, step.astype(wide.real.dtype)).astype(w.dtype)
+def _least(penalty: Any, w: Any, g: Any, step: Array) -> Any:
+    terms = penalty.single if isinstance(penalty, Beside) else (penalty,)
+    if all(term is None or isinstance(term, SettlingPenalty) for term in terms):
+        return rule.direction(penalty, w, rule.widened(g), rule.widened(g))
+    ahead = jax.tree.map(lambda w, g: _moved(w, -step, g), w, g)
+
+    def mapping(w: Array, mapped: Array) -> Array:
+        return (widen(w) - widen(mapped)) / step.astype(widen(w).real.dtype)
+
+    return jax.tree.map(mapping, w, _prox(penalty, ahead, step))
+
+
+def _prox(penalty: Any, w: Any, step: Array) -> Any:
+    wide = rule.widened(w)
+    dtype = max((x.real.dtype for x in jax.tree.leaves(wide)), key=lambda dtype: dtype.itemsize)
+    new = penalty.prox_at(wide, step.astype(dtype))
+    return jax.tree.map(lambda new, w: new.astype(w.dtype), new, w)
 
 
 def along(start: Weights, step: Array, direction: Weights) -> Weights:
     """start + step·direction."""
+    return [_moved(w, step, d) for w, d in zip(start, direction, strict=True)]
 
-    def move(w: Array, d: Array) -> Array:
-        wide = widen(w)
-        return (wide + step.astype(wide.real.dtype).astype(wide.dtype) * widen(d)).astype(w.dtype)
 
-    return [move(w, d) for w, d in zip(start, direction, strict=True)]
+def _moved(w: Array, step: Array, d: Array) -> Array:
+    wide = widen(w)
+    return (wide + step.astype(wide.real.dtype).astype(wide.dtype) * widen(d)).astype(w.dtype)
 
 
 def minus(one: Weights, other: Weights) -> Weights:

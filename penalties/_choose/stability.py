@@ -15,7 +15,7 @@ from penalties._choose.grid import concrete_factors
 from penalties._choose.problem import check_penalty, refuse_objects
 from penalties._choose.solve import check_limits
 from penalties._penalty.base import Penalty
-from penalties._penalty.binding import bind
+from penalties._penalty.binding import penalized_leaves
 from penalties._penalty.integers import checked_int
 from penalties._penalty.strengths import is_number
 from penalties._tree.paths import leaves_with_paths
@@ -168,8 +168,7 @@ def _selected(
 
         def one(factor: Array) -> tuple[dict[str, Array], Array]:
             fitted, converged = fit(penalty.scaled(factor), params, *seen)
-            leaves = leaves_with_paths(fitted)
-            penalized = [leaf for p, leaf in zip(bind(penalty, leaves), leaves, strict=True) if p is not None]
+            penalized = penalized_leaves(penalty, leaves_with_paths(fitted))
             for leaf in penalized:  # NaN is not zero, and would be selected in silence
                 converged = converged & jnp.all(jnp.isfinite(leaf.value))
             return {leaf.path: leaf.value != 0 for leaf in penalized}, converged

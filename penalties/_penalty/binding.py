@@ -83,6 +83,12 @@ def bind_parts(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Part]:
     return parts
 
 
+def penalized_leaves(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Leaf]:
+    """The leaves that the penalty counts, in their order."""
+    counted = sorted(i for part in bind_parts(penalty, leaves) for i in part.at)
+    return [leaves[i] for i in counted]
+
+
 def bind_parts_joined(
     penalty: Penalty, params: Sequence[Leaf], other: Sequence[Leaf], name: str
 ) -> list[Part]:
