@@ -85,8 +85,7 @@ def score(outputs: Array, y: Array, classes: int) -> Array:
 
 
 def fit_and_score(data: Any, mask: Array, key: Array, classes: int) -> Array:
-    """Scores of a network on the columns of a mask: on the validation split, by which it stops, and on the
-    test split."""
+    """Scores of a network on the columns of a mask: of validation, by which it stops, and the test."""
     train, validation, test = data
     keys = jax.random.split(key, 3)
     params = {
