@@ -170,9 +170,7 @@ def main() -> None:
         params = train(log_strengths, data, steps)
         return loss(params, held_out), loss(params, test)
 
-    table = Table(
-        title=f"An L2 on a network of {FEATURES} inputs, {FEATURES - len(REAL)} of which do nothing"
-    )
+    table = Table(title=f"An L2 on a network of {FEATURES} inputs, of which {len(REAL)} matter")
     table.add_column("strengths", no_wrap=True)
     for column in ("how many", "held-out loss", "test loss", "seconds"):
         table.add_column(column, justify="right")
