@@ -12,6 +12,7 @@ python -m benchmarks.shrinking      what `shrink` costs, and how fast what it re
 python -m benchmarks.accelerator    a roofline on whatever device JAX finds
 python -m benchmarks.soak           very many steps, and checkpoints under kills
 python -m benchmarks.paper_plan     what a penalty adds to a step with 1e9 to 1e12 weights
+python -m benchmarks.feature_selection    which features matter, beside LassoNet
 """
 
 import argparse

@@ -10,16 +10,18 @@ import jax
 import numpy as np
 import pytest
 
-from penalties import L1, MCP
+from penalties import L1, MCP, Grouped, LogSum
 
 pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 sys.path.insert(0, str(EXAMPLES))
+feature_selection = importlib.import_module("feature_selection")
 fuel_efficiency = importlib.import_module("fuel_efficiency")
 house_prices = importlib.import_module("house_prices")
 large_weights = importlib.import_module("large_weights")
 textbook_claims = importlib.import_module("textbook_claims")
+tuned_strengths = importlib.import_module("tuned_strengths")
 
 NAMES = ["L2", "L1", "ElasticNet"]
 WAYS = ["in the loss", "in the chain", "in Keras"]
@@ -135,6 +137,28 @@ def test_mcp_leaves_large_weights_as_they_are():
     assert l1[0] > 0.08 > 0.04 > abs(mcp[0])  # shrunk by
     assert mcp[2] > l1[2] + 0.2  # F1 of the support
     assert mcp[3] < l1[3] / 1.3  # distance to the truth
+
+
+def test_a_network_finds_the_columns_that_matter_and_is_better_on_them_alone():
+    data, held_out, _ = feature_selection.make_data(seed=1)
+    penalty = Grouped(LogSum(1.0, epsilon=0.03), axis=0).on("first/kernel")
+    ranking, _ = feature_selection.rank_by_path(penalty, data, points=15, steps=100)
+    assert set(ranking.top(5)) == set(feature_selection.REAL.values())
+    networks = feature_selection.make_judge(data, 200)(ranking.order)
+    scores = jax.vmap(feature_selection.r2, (0, None))(networks, held_out)
+    assert scores[feature_selection.COUNTS.index(5)] > scores[-1] + 0.2
+    kernel = np.asarray(networks["first"]["kernel"][feature_selection.COUNTS.index(5)])
+    np.testing.assert_array_equal(kernel[ranking.order[5:]], 0)
+
+
+def test_strengths_of_inputs_follow_the_gradient_of_a_held_out_loss():
+    data, held_out, _ = tuned_strengths.make_data(seed=1)
+    start = {"first": np.full((20, 1), -6.9, np.float32), "second": np.float32(-6.9), "out": np.float32(-6.9)}
+    best, losses = tuned_strengths.tune(start, data, held_out, steps=100, looks=15)
+    assert np.isfinite(losses).all()
+    assert min(losses) < 0.8 * losses[0]
+    each = np.asarray(best["first"])[:, 0]
+    assert each[:5].mean() < each[5:].mean()  # the five that matter are held less
 
 
 def test_the_curves_of_all_penalties_are_drawn(tmp_path):
