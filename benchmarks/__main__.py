@@ -8,6 +8,7 @@ python -m benchmarks --save FILE    and python -m benchmarks.compare FILE ANOTHE
 With commands of their own:
 
 python -m benchmarks.keras_fit      the epochs of Keras's `fit`
+python -m benchmarks.choosing       paths, cross-validation, `solve`, targets against their peers
 python -m benchmarks.shrinking      what `shrink` costs, and how fast what it returns is
 python -m benchmarks.accelerator    a roofline on whatever device JAX finds
 python -m benchmarks.soak           very many steps, and checkpoints under kills

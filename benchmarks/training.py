@@ -6,6 +6,9 @@ gradient twice), and penalized 18 times, for its loops for m and v also read w a
 devices where XLA fuses loops with several outputs it is 9 passes for adam's 7.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,7 +80,8 @@ def check_the_same() -> None:
     np.testing.assert_array_equal(one, ours.update(grads, ours.init(params), params)[0])
 
 
-def mlp(width: int, layers: int, batch: int, repeats: int) -> list[Row]:
+def deep_network(width: int, layers: int, batch: int) -> tuple[Any, Callable[[Any], Any]]:
+    """Params of a deep network of square layers, and its loss on one batch."""
     keys = jax.random.split(jax.random.key(0), layers + 1)
     params = [
         {"kernel": jax.random.normal(k, (width, width)) / width**0.5, "bias": jnp.zeros(width)}
@@ -91,6 +95,11 @@ def mlp(width: int, layers: int, batch: int, repeats: int) -> list[Row]:
             h = jax.nn.relu(h @ layer["kernel"] + layer["bias"])
         return jnp.mean((h - 1) ** 2)
 
+    return params, loss
+
+
+def mlp(width: int, layers: int, batch: int, repeats: int) -> list[Row]:
+    params, loss = deep_network(width, layers, batch)
     rivals = {
         name: stepping(optimizer, loss, params)
         for name, optimizer in optimizers(1e-5, 1e-5, "**/kernel").items()
