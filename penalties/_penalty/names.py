@@ -1,5 +1,6 @@
 """The names by which configs and reprs know the classes of penalties."""
 
+import sys
 from collections.abc import Iterator
 
 LIBRARY = __name__.partition(".")[0] + "."
@@ -9,8 +10,13 @@ def name_of(cls: type, root: type) -> str:
     """The class's own name, with its module where the library has another subclass of root of that name."""
     if cls.__module__.startswith(LIBRARY):
         return cls.__name__
-    taken = {known.name_in_config for known in _named(root) if known.__module__.startswith(LIBRARY)}
+    taken = {known.name_in_config for known in _named(root) if _is_of_the_library(known)}
     return f"{cls.__module__}.{cls.__name__}" if cls.__name__ in taken else cls.__name__
+
+
+def _is_of_the_library(cls: type) -> bool:
+    """Whether its modules define it, and not an example that is run in the name of one."""
+    return cls.__module__.startswith(LIBRARY) and vars(sys.modules[cls.__module__]).get(cls.__name__) is cls
 
 
 def _named(cls: type) -> Iterator[type]:

@@ -116,6 +116,7 @@ def test_projections_are_those_of_pyproximal():
             np.testing.assert_allclose(project(ours, w), theirs.prox(w.copy(), 1.0), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @given(v=st.lists(st.floats(-3, 3), min_size=2, max_size=2))
 def test_two_weights_are_projected_as_brute_force_does(v):

@@ -76,6 +76,7 @@ def test_a_line_that_is_not_finite_leaves_the_others_alone(bad):
     np.testing.assert_array_equal(TotalVariation(0.5).prox(w, 0.0), w)
 
 
+@pytest.mark.slow
 def test_the_derivative_of_the_prox_is_the_difference_quotient():
     rng = np.random.default_rng(1)
     v, dv, h = rng.normal(size=12), rng.normal(size=12), 1e-7

@@ -71,12 +71,16 @@ def case_of(name: str) -> Case:
     return CASES[name]()
 
 
-SLOW = ("linen scan", "keras transformer", "nnx unet", "linen groups", "linen mixer")
+# One of each kind of layer, and of each library; the others are slow tests.
+QUICK = {"nnx mlp", "nnx cnn", "linen post-norm", "eqx gru", "keras cnn", "experts", "branches"}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CASES]
-)
+def each(names):
+    marked = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in names]
+    return pytest.mark.parametrize("name", marked)
+
+
+@each(CASES)
 def test_dead_units_go_and_the_outputs_stay(name):
     case = case_of(name)
     network, leaves, alive = with_dead_units(case, 0.5, biases=False)
@@ -92,7 +96,7 @@ def test_dead_units_go_and_the_outputs_stay(name):
 BIASED = ["nnx mlp", "nnx cnn", "nnx resnet", "eqx attention", "experts"]
 
 
-@pytest.mark.parametrize("name", BIASED)
+@each(BIASED)
 def test_constants_are_folded_into_the_next_bias(name):
     case = case_of(name)
     network, leaves, _ = with_dead_units(case, 0.5, biases=True)
@@ -103,7 +107,7 @@ def test_constants_are_folded_into_the_next_bias(name):
     assert compare(network, leaves, small, case.inputs(3)) < 2e-6
 
 
-@pytest.mark.parametrize("name", ["nnx mlp", "nnx cnn", "eqx gru", "branches", "experts"])
+@each(["nnx mlp", "nnx cnn", "eqx gru", "branches", "experts"])
 def test_units_that_nothing_reads_are_dead(name):
     case = case_of(name)
     network, leaves, _ = with_dead_units(case, 0, biases=False)
@@ -117,7 +121,7 @@ def test_units_that_nothing_reads_are_dead(name):
     assert compare(network, leaves, small, case.inputs(3)) < 1e-6
 
 
-@pytest.mark.parametrize("name", ["nnx mlp", "eqx gru", "llama"])
+@each(["nnx mlp", "eqx gru", "llama"])
 @pytest.mark.parametrize("batch", [1, 256])
 def test_any_batch_size(name, batch):
     case = case_of(name)
@@ -126,7 +130,7 @@ def test_any_batch_size(name, batch):
     assert compare(network, leaves, small, case.inputs(batch)) < 1e-6
 
 
-@pytest.mark.parametrize("name", ["experts", "branches", "llama"])
+@each(["experts", "branches", "llama"])
 def test_in_float64(name, x64):
     case = case_of(name)
     network, leaves, _ = with_dead_units(case, 0.5, biases=False)

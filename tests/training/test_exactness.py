@@ -36,8 +36,9 @@ def family(name):
 # every one on three.
 ON_ALL = {"momentum", "adam", "lion"}
 FOR_ALL, MORE = "least squares, n > p", {"groups, p > n", "logistic, p > n"}
+FAST = {FOR_ALL, "groups, p > n"}
 PAIRS = [
-    pytest.param(optimizer, name, marks=[] if optimizer == "adam" or name == FOR_ALL else pytest.mark.slow)
+    pytest.param(optimizer, name, marks=[] if optimizer in ON_ALL and name in FAST else pytest.mark.slow)
     for optimizer in OPTIMIZERS
     for name in FAMILIES
     if (optimizer in ON_ALL or name in {FOR_ALL} | MORE) and (optimizer, name) not in NOT_CONVERGING
