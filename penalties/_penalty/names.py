@@ -16,7 +16,8 @@ def name_of(cls: type, root: type) -> str:
 
 def _is_of_the_library(cls: type) -> bool:
     """Whether its modules define it, and not an example that is run in the name of one."""
-    return cls.__module__.startswith(LIBRARY) and vars(sys.modules[cls.__module__]).get(cls.__name__) is cls
+    module = sys.modules.get(cls.__module__)
+    return cls.__module__.startswith(LIBRARY) and getattr(module, cls.__name__, None) is cls
 
 
 def _named(cls: type) -> Iterator[type]:
