@@ -30,6 +30,16 @@ class Factors(NamedTuple):
     u: Array
     v: Array
 
+    @property
+    def rank(self) -> int:
+        """The numerical rank."""
+        return self.v.shape[0]
+
+    @property
+    def full_rank(self) -> int:
+        """The largest that a kernel of this shape can have."""
+        return min(math.prod(self.u.shape[:-1]), math.prod(self.v.shape[1:]))
+
 
 @final
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -49,12 +59,12 @@ class Factorization(Tabular):
 
     def _table_rows(self) -> list[tuple[str, ...]]:
         rows, before, after = [], 0, 0
-        for path, (u, v) in self.factors.items():
-            rank, size = v.shape[0], math.prod(self.shapes[path])
-            most = min(math.prod(u.shape[:-1]), math.prod(v.shape[1:]))
-            before, after = before + size, after + u.size + v.size
+        for path, factors in self.factors.items():
+            size, numbers = math.prod(self.shapes[path]), factors.u.size + factors.v.size
+            before, after = before + size, after + numbers
             shape = "×".join(map(str, self.shapes[path]))
-            rows.append((path, shape, f"{rank:,}", f"{most:,}", f"{size:,}", f"{u.size + v.size:,}"))
+            ranks = f"{factors.rank:,}", f"{factors.full_rank:,}"
+            rows.append((path, shape, *ranks, f"{size:,}", f"{numbers:,}"))
         return [*rows, ("all", "", "", "", f"{before:,}", f"{after:,}")]
 
 

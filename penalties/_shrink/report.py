@@ -11,6 +11,7 @@ import numpy as np
 
 from penalties._shrink.coupling import Coupling
 from penalties._shrink.cut import Cut
+from penalties._shrink.factorize import Factorization
 from penalties._shrink.networks import Network
 from penalties._shrink.program import Equation
 from penalties._tables import Tabular
@@ -28,6 +29,7 @@ class ShrinkReport(Tabular):
         flops: of the products in one call on the given inputs: 2 for each multiplication and addition.
         outputs: the largest difference of the outputs on the given inputs, relative to the largest
             output; None when the inputs were shapes alone. Both networks are run when it is asked for.
+        factorization: what `with_factors` was given, or None.
 
     >>> import jax.numpy as jnp
     >>> from penalties import shrink
@@ -47,11 +49,33 @@ class ShrinkReport(Tabular):
     bytes: tuple[int, int]
     flops: tuple[int, int]
     _difference: Callable[[], float | None]
+    factorization: Factorization | None = None
 
     @property
     def outputs(self) -> float | None:
         """The largest difference of the outputs, relative to the largest output."""
         return self._difference()
+
+    def with_factors(self, factorization: Factorization) -> "ShrinkReport":
+        """This report and what factors of kernels of low rank save besides: `factorize(small.params)`.
+
+        >>> import jax.numpy as jnp
+        >>> from penalties import factorize, shrink
+        >>> params = [jnp.ones((4, 6)), jnp.ones((6, 1))]
+        >>> small = shrink(lambda w, x: x @ w[0] @ w[1], params, jnp.ones((1, 4)))
+        >>> print(small.report.with_factors(factorize(small.params, "0")))
+        what                           before    after  times smaller
+        -------------------------------------------------------------
+        units of 0 axis 1                   6        6              1
+        parameters                         30       30              1
+        bytes                             120      120              1
+        flops                              60       60              1
+        rank of 0                           4        1              4
+        parameters with factors            30       16           1.88
+        largest difference of outputs          0.0e+00
+        no unit is dead
+        """
+        return dataclasses.replace(self, factorization=factorization)
 
     def _table_columns(self) -> Sequence[str]:
         return ("what", ":before", ":after", ":times smaller")
@@ -61,10 +85,19 @@ class ShrinkReport(Tabular):
             yield _row(f"units of {name}", *counts)
         for name in ("parameters", "bytes", "flops"):
             yield _row(name, *getattr(self, name))
+        if self.factorization is not None:
+            yield from self._rows_of_factors(self.factorization)
         if self.outputs is not None:
             yield "largest difference of outputs", "", f"{self.outputs:.1e}", ""
         if all(before == after for before, after in self.units.values()):
             yield "no unit is dead", "", "", ""
+
+    def _rows_of_factors(self, factorization: Factorization) -> Iterator[tuple[str, ...]]:
+        before, after = self.parameters
+        for path, factors in factorization.factors.items():
+            yield _row(f"rank of {path}", factors.full_rank, factors.rank)
+            after += factors.u.size + factors.v.size - math.prod(factorization.shapes[path])
+        yield _row("parameters with factors", before, after)
 
 
 def _row(name: str, before: int, after: int) -> tuple[str, ...]:
