@@ -1,25 +1,15 @@
 """Networks without their dead units: the same outputs, from smaller arrays."""
 
-import functools
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from opened_networks import case_of, compare, is_floating, opened
 
 from penalties import couplings, shrink
-from penalties._shrink.networks import Network
 
 from networks import CASES, Case
 
 pytestmark = pytest.mark.usefixtures("promotion")
-
-
-def opened(case: Case, batch: int = 2) -> Network:
-    """The case as a function of leaves and inputs."""
-    fn, *arguments = (case.fn,) if case.params is None else (case.fn, case.params)
-    params, *inputs = (*arguments, *case.inputs(batch))
-    return Network(fn, params, inputs)
 
 
 def found(case: Case):
@@ -45,30 +35,6 @@ def with_dead_units(case: Case, share: float, *, biases: bool, seed: int = 0):
             if axis.makes and (leaf.ndim > 1 or not biases):
                 leaf[(slice(None),) * axis.axis + (axis.positions[dead].ravel(),)] = 0
     return network, [jnp.asarray(x) for x in leaves], alive
-
-
-def is_floating(x) -> bool:
-    return jnp.issubdtype(x.dtype, jnp.floating)
-
-
-FAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-
-
-def compare(network: Network, leaves, small, inputs) -> float:
-    """The largest difference of the outputs relative to the largest output."""
-
-    def both(leaves, params, inputs):
-        return network.function(leaves, inputs), small.apply(params, inputs)
-
-    arguments = leaves, small.params, list(inputs)
-    large, cut = jax.jit(both).lower(*arguments).compile(FAST)(*arguments)
-    assert np.isfinite(large).all()
-    return float(np.abs(large - cut).max() / np.abs(large).max())
-
-
-@functools.cache
-def case_of(name: str) -> Case:
-    return CASES[name]()
 
 
 # One of each kind of layer, and of each library; the others are slow tests.
