@@ -28,7 +28,7 @@ from penalties._family.matrix_sets import PSD, Orthonormal
 from penalties._family.mixed_norms import ExclusiveLasso, GroupLInf
 from penalties._family.nonconvex import MCP, SCAD, LogSum
 from penalties._family.orthogonal import Orthogonal, SoftOrthogonal
-from penalties._family.patterns import NOfM, Sparse
+from penalties._family.patterns import GloballySparse, NOfM, Sparse
 from penalties._family.powers import L0, LHalf, LTwoThirds
 from penalties._family.sorted import OSCAR, SLOPE, GroupSLOPE
 from penalties._family.unit_norms import L2Ball, MaxNorm, MinMaxNorm, UnitNorm
@@ -87,6 +87,7 @@ __all__ = [
     "Factorization",
     "Factors",
     "FeatureRanking",
+    "GloballySparse",
     "GroupLInf",
     "GroupLasso",
     "GroupSLOPE",

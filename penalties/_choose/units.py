@@ -12,10 +12,11 @@ from jax import Array
 from penalties._choose.quantiles import ordered, untied
 from penalties._family.groups import GroupPenalty
 from penalties._numerics import like, ratio
-from penalties._penalty.joint import Beside, JointPenalty
+from penalties._penalty.joint import JointPenalty
 from penalties._penalty.parts import Part
 from penalties._penalty.rule import widened
 from penalties._penalty.sizes import SizePenalty
+from penalties._penalty.spanning import Beside
 
 OfSizes = SizePenalty | GroupPenalty | JointPenalty
 

@@ -81,6 +81,10 @@ class PartitionedPenalty(Penalty, abc.ABC):
             )
         return split.broadcast(number)
 
+    def all_in_groups(self, mask: Array) -> Array:
+        split = self.split(mask)
+        return split.once(split.max(split.arranged((~mask).astype(jnp.float32)))) == 0
+
     def told(self) -> tuple[Field, ...]:
         """All but what follows from the others, and weights that were not given."""
         idle = {"groups" if self.axis is not None else "axis"}

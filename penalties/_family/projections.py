@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from penalties._family.constraints import Box, L1Ball, LInfBall, NonNegative, Simplex
 from penalties._family.matrix_sets import PSD, Orthonormal
-from penalties._family.patterns import NOfM, Sparse
+from penalties._family.patterns import GloballySparse, NOfM, Sparse
 from penalties._family.unit_norms import L2Ball, MaxNorm, MinMaxNorm, UnitNorm
 from penalties._penalty.strengths import Strength
 
@@ -23,6 +23,17 @@ def project_box(params: T, lower: Strength, upper: Strength) -> T:
     [-1.0, 0.25]
     """
     return Box(lower, upper).prox(params)
+
+
+def project_globally_sparse(params: T, count: int) -> T:
+    """The `count` largest weights of all leaves together, and zeros: a tree like params.
+
+    >>> import jax.numpy as jnp
+    >>> from penalties.functional import project_globally_sparse
+    >>> [w.tolist() for w in project_globally_sparse([jnp.array([0.5, -3.0]), jnp.array([1.0, 0.25])], 2)]
+    [[0.0, -3.0], [1.0, 0.0]]
+    """
+    return GloballySparse(count).prox(params)
 
 
 def project_l1_ball(params: T, radius: Strength) -> T:

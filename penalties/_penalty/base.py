@@ -92,7 +92,7 @@ class Penalty(Composable, abc.ABC):
     kink: ClassVar[bool] = True  # whether it is not differentiable somewhere; at zero, of a SettlingPenalty
     of_trees: ClassVar[bool] = False  # whether its value is of a whole tree, and not a sum over leaves
     joint: ClassVar[Hashable] = None  # what tells apart weights that it sees jointly; None for single weights
-    spans_leaves: ClassVar[bool] = False  # whether its groups lie in several leaves: see `JointPenalty`
+    spans_leaves: ClassVar[bool] = False  # whether it is of several leaves together: see `SpanningPenalty`
     monotone: ClassVar[bool] = False  # whether it is of the moduli |w| alone, and does not fall as one grows
     flat: ClassVar[bool] = False  # whether its gradient is 0 wherever there is one: no loss feels it
     name_in_config: ClassVar[str]
@@ -144,6 +144,10 @@ class Penalty(Composable, abc.ABC):
 
     def require_prox_with(self, other: "Penalty", w: Array) -> None:
         """Raises if the prox of other, on a leaf like w, may not follow that of this one in a sum."""
+
+    def all_in_groups(self, mask: Array) -> Array | None:
+        """Whether the mask, bools of one array's weights, holds all over each group; None without groups."""
+        return None
 
     # What users call, on whole trees.
 

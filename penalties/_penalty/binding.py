@@ -19,7 +19,7 @@ from penalties._tree.selection import nothing_selected
 if TYPE_CHECKING:
     from penalties._penalty.algebra import Selected
     from penalties._penalty.base import Penalty
-    from penalties._penalty.joint import JointPenalty
+    from penalties._penalty.spanning import SpanningPenalty
 
 P = TypeVar("P")
 Atom = tuple["Penalty", Sequence["Selected"]]  # one term of a sum, with the selections around it
@@ -35,7 +35,7 @@ def bind(
     for atom, _ in penalty.atoms():
         if atom.spans_leaves:
             raise TypeError(
-                f"{atom!r} has groups that span leaves, and this is worked out leaf by leaf: call the "
+                f"{atom!r} is of several leaves together, and this is worked out leaf by leaf: call the "
                 "penalty or its prox, or train with `penalized`, `proximal` or `add_penalty`"
             )
     return _bind(penalty.atoms(), leaves, within)
@@ -71,8 +71,8 @@ def bind_parts(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Part]:
     for i in (i for _, at in together for i in at):
         if i in taken:
             raise TypeError(
-                f"two penalties have groups that span leaves on the leaf {leaves[i].path!r}: give each "
-                "leaves of its own, or one penalty all classes of units"
+                f"two penalties of several leaves together have the leaf {leaves[i].path!r} in common: give "
+                "each leaves of its own, or one `Coupled` all classes of units"
             )
         taken.add(i)
     parts = [Part(p, (leaves[i],), (i,), False) for i, p in enumerate(bound) if p and i not in taken]
@@ -111,9 +111,9 @@ def bind_parts_joined(
     return parts
 
 
-def _blocks(atom: Atom, leaves: Sequence[Leaf]) -> Iterator[tuple[JointPenalty, tuple[int, ...]]]:
+def _blocks(atom: Atom, leaves: Sequence[Leaf]) -> Iterator[tuple[SpanningPenalty, tuple[int, ...]]]:
     penalty, chosen = atom[0], positions_of(atom, leaves)
-    for block, at in cast("JointPenalty", penalty).blocks(leaves, chosen):
+    for block, at in cast("SpanningPenalty", penalty).blocks(leaves, chosen):
         yield _with_one_number(block, [leaves[i] for i in at]), at
 
 
@@ -134,8 +134,8 @@ def positions_of(atom: Atom, leaves: Sequence[Leaf]) -> list[int]:
     chosen = positions(leaves, selections)
     if not penalty.spans_leaves:
         return chosen
-    paths = set(cast("JointPenalty", penalty).paths)
-    return [i for i in chosen if leaves[i].path in paths]
+    paths = cast("SpanningPenalty", penalty).paths
+    return chosen if paths is None else [i for i in chosen if leaves[i].path in set(paths)]
 
 
 def positions(leaves: Sequence[Leaf], selections: Sequence[Selected]) -> list[int]:

@@ -90,10 +90,15 @@ class Constraint(Penalty, abc.ABC):
         fixed, point = jax.lax.stop_gradient((self, w))
         new = fixed.project_at(point)
         outside = jnp.where(jnp.any(jnp.isnan(new) & jnp.isfinite(point)), jnp.nan, jnp.inf)
-        value = jnp.where(jnp.all(fixed.is_near(point, new, dtype)), 0.0, outside).astype(w.real.dtype)
-        # NaN is no point at all: value and gradient say so.
-        nan = jnp.where(jnp.isnan(w), w, jnp.zeros_like(w))
-        return value + jnp.sum(jnp.real(nan * jnp.conj(nan)))
+        return indicator(jnp.all(fixed.is_near(point, new, dtype)), w, outside)
+
+
+def indicator(inside: Array, w: Array, outside: Any = jnp.inf) -> Array:
+    """0 if w is inside, else what it is outside, of the real dtype of w."""
+    value = jnp.where(inside, 0.0, outside).astype(w.real.dtype)
+    # NaN is no point at all: value and gradient say so.
+    nan = jnp.where(jnp.isnan(w), w, jnp.zeros_like(w))
+    return value + jnp.sum(jnp.real(nan * jnp.conj(nan)))
 
 
 @jax.custom_jvp

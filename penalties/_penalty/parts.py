@@ -9,7 +9,7 @@ from penalties._tree.paths import Leaf, at_leaf
 
 if TYPE_CHECKING:
     from penalties._penalty.base import Penalty
-    from penalties._penalty.joint import Beside
+    from penalties._penalty.spanning import Beside
 
 T = TypeVar("T")
 

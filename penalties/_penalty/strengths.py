@@ -157,13 +157,14 @@ class PerLeaf:
 
     def together(self, leaves: Sequence[Leaf]) -> Array:
         """The one number for leaves that are worked on together, in the widest of their accumulators."""
-        if self._is_tree or self._value.ndim:
+        value = self.part(leaves[0]) if len(leaves) == 1 else self._value
+        if not jax.tree_util.all_leaves([value]) or value.ndim:
             raise ValueError(
-                f"{self._name} varies among weights that become zero together, on the leaves "
+                f"{self._name} varies among leaves that are worked on together, "
                 f"{[leaf.path for leaf in leaves][:20]}: give one number; what is to have another one is a "
-                "penalty of its own, on other classes of units"
+                "penalty of its own, on other leaves or classes of units"
             )
-        return self._value.astype(max((accumulator(leaf.value.dtype) for leaf in leaves), key=_bytes))
+        return value.astype(max((accumulator(leaf.value.dtype) for leaf in leaves), key=_bytes))
 
     def whole(self, leaf: Leaf) -> Array:
         """This leaf's part, of whatever shape, in the leaf's accumulator dtype."""

@@ -14,6 +14,7 @@ from penalties._family.group_functions import (
 )
 from penalties._family.projections import (
     project_box,
+    project_globally_sparse,
     project_l1_ball,
     project_l2_ball,
     project_l_inf_ball,
@@ -90,6 +91,7 @@ __all__ = [
     "orthogonal",
     "oscar",
     "project_box",
+    "project_globally_sparse",
     "project_l1_ball",
     "project_l2_ball",
     "project_l_inf_ball",

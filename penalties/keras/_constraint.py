@@ -26,7 +26,7 @@ class Constraint(keras.constraints.Constraint):
     they are, and it does not.
 
     Raises:
-        TypeError: `constraint` is no constraint.
+        TypeError: `constraint` is no constraint, or is one of several weights together, as `GloballySparse`.
         ValueError: it has a selection (`.on(...)`).
         RuntimeError: when called, if Keras does not run on JAX.
 
@@ -42,6 +42,13 @@ class Constraint(keras.constraints.Constraint):
                 f"Constraint got {constraint!r} of type {type(constraint).__name__}: expected a constraint, "
                 "such as penalties.NonNegative(); of a penalty there is penalties.keras.Regularizer"
             )
+        for atom, _ in constraint.atoms():
+            if atom.spans_leaves:
+                raise TypeError(
+                    f"{atom!r} is of several weights together, but a Keras constraint sees one: pass "
+                    "penalties.Sparse(count), with a count for each, or compile the model with "
+                    "penalties.keras.ToSparsity(optimizer, penalty, target, steps), a share of them all"
+                )
         if any(selections for _, selections in constraint.atoms()):
             raise ValueError(
                 f"{constraint!r} has a selection, but a Keras constraint sees one weight and no path: pass "

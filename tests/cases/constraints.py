@@ -5,6 +5,7 @@ import numpy as np
 from penalties import (
     PSD,
     Box,
+    GloballySparse,
     L1Ball,
     L2Ball,
     LInfBall,
@@ -126,6 +127,15 @@ CASES = [
         lambda w, s: np.count_nonzero(w) <= 2,
         convex=False,
         grid=False,
+    ),
+    constraint(
+        "GloballySparse",  # of one leaf, for a row is told leaf by leaf; of several: test_globally_sparse.py
+        lambda s: GloballySparse(2).on("scan/*"),
+        lambda w, s: np.count_nonzero(w) <= 2,
+        convex=False,
+        grid=False,
+        selects=on_scan,
+        slow=True,
     ),
     constraint(
         "NOfM",

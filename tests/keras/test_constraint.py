@@ -61,6 +61,8 @@ def test_what_is_no_constraint_is_refused_and_the_way_out_named():
             Constraint(wrong)
     with pytest.raises(ValueError, match="kernel_constraint="):
         Constraint(penalties.NonNegative().on("**/kernel"))
+    with pytest.raises(TypeError, match=r"sees one: pass penalties\.Sparse\(count\).* or .*ToSparsity"):
+        Constraint(penalties.GloballySparse(2))
     for refuse in (Regularizer, lambda c: Penalized(keras.optimizers.SGD(0.1), c)):
         with pytest.raises(TypeError, match=r"kernel_constraint=penalties\.keras\.Constraint"):
             refuse(penalties.NonNegative())

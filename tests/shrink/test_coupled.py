@@ -236,7 +236,7 @@ class TestErrors:
             Coupled(L1(0.1), UNITS).prox(PARAMS, jax.tree.map(jnp.ones_like, PARAMS))
 
     def test_two_on_one_leaf(self):
-        with pytest.raises(TypeError, match="two penalties have groups that span leaves"):
+        with pytest.raises(TypeError, match="two penalties of several leaves together"):
             (Coupled(L1(0.1), UNITS) + Coupled(L1(0.1), UNITS[1]))(PARAMS)
         with pytest.raises(TypeError, match="no prox in closed form"):
             (Coupled(L1(0.1), UNITS) + GroupLasso(0.1).on("up1")).prox(PARAMS)
@@ -249,7 +249,7 @@ class TestErrors:
             Coupled(L1(0.1), UNITS).subgradient(PARAMS, grads)
 
     def test_what_works_leaf_by_leaf(self):
-        with pytest.raises(TypeError, match="groups that span leaves"):
+        with pytest.raises(TypeError, match="is of several leaves together"):
             Coupled(L1(0.1), UNITS).around(PARAMS)(PARAMS)
 
 
