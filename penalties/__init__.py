@@ -34,6 +34,7 @@ from penalties._family.sorted import OSCAR, SLOPE, GroupSLOPE
 from penalties._family.unit_norms import L2Ball, MaxNorm, MinMaxNorm, UnitNorm
 from penalties._family.variation import SquaredDifferences, TotalVariation
 from penalties._measure.describe import Description, describe
+from penalties._measure.group_sparsity import group_sparsity
 from penalties._measure.optimality import Optimality, optimality
 from penalties._measure.sparsity import Sparsity, sparsity
 from penalties._penalty.base import Order, Penalty
@@ -151,6 +152,7 @@ __all__ = [
     "functional",
     "grads_at_zero",
     "group_lasso",
+    "group_sparsity",
     "hold_zeros",
     "keep_zeros",
     "kernels",

@@ -168,6 +168,9 @@ class GroupSLOPE(SortedPenalty):
         object.__setattr__(self, "axis", checked_axes(self))
         super().__post_init__()
 
+    def all_in_groups(self, mask: Array) -> Array:
+        return jnp.all(mask, axes_within(self, mask))
+
     def strengths_of(self, count: Any, w: Array) -> Array:
         return _falling(self, self.strengths, count, w)
 

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
@@ -33,7 +34,7 @@ class LeafSparsity(NamedTuple):
 )
 @dataclass(frozen=True)
 class Sparsity:
-    """What `sparsity` returns: a pytree of scalars, made to leave a jitted step and to be logged.
+    """What `sparsity` and `group_sparsity` return: a pytree of scalars, to leave a jitted step and be logged.
 
     >>> import jax, jax.numpy as jnp
     >>> from penalties import sparsity
@@ -45,7 +46,7 @@ class Sparsity:
     zeros: Array  # int32; float32 from 2³¹ weights on
     share: Array  # float32, zeros / size
     leaves: dict[str, LeafSparsity]
-    size: int  # the number of weights, no part of the pytree's leaves
+    size: int  # the number of weights, or of groups; no part of the pytree's leaves
 
 
 def sparsity(params: Params, where: Where | None = None) -> Sparsity:
@@ -65,7 +66,7 @@ def sparsity(params: Params, where: Where | None = None) -> Sparsity:
         ValueError: `where` matches no leaf.
         TypeError: `where` is nothing that `Penalty.on` takes.
 
-    −0 is a zero; NaN and subnormal numbers are not.
+    −0 is a zero; NaN and subnormal numbers are not. Zero groups, such as dead units: `group_sparsity`.
 
     >>> import jax, jax.numpy as jnp
     >>> from penalties import kernels, sparsity
@@ -87,6 +88,11 @@ def _sparsity(tree: Any, where: Selector | None) -> Sparsity:
         leaves = [leaf for leaf, keep in zip(leaves, kept, strict=True) if keep]
     counts = [count_zeros(leaf.value) for leaf in leaves]
     sizes = [math.prod(leaf.value.shape) for leaf in leaves]
+    return gathered([leaf.path for leaf in leaves], counts, sizes)
+
+
+def gathered(paths: Sequence[str], counts: Sequence[Array], sizes: Sequence[int]) -> Sparsity:
+    """The zeros of all leaves from those of each, and how many there could be."""
     size = sum(sizes)
     dtype = jnp.int32 if size <= _MOST else jnp.float32
     zeros = sum_scalars([count.astype(dtype) for count in counts]).astype(dtype)
@@ -94,8 +100,8 @@ def _sparsity(tree: Any, where: Selector | None) -> Sparsity:
         zeros=zeros,
         share=_share_of(zeros, size),
         leaves=OrderedDict(  # not a dict, whose keys jit sorts: "10" before "2"
-            (leaf.path, LeafSparsity(count, _share_of(count, n)))
-            for leaf, count, n in zip(leaves, counts, sizes, strict=True)
+            (path, LeafSparsity(count, _share_of(count, n)))
+            for path, count, n in zip(paths, counts, sizes, strict=True)
         ),
         size=size,
     )
@@ -109,7 +115,7 @@ def _share_of(zeros: Array, size: int) -> Array:
 @jax.jit
 def count_zeros(x: Array) -> Array:
     """The number of exact zeros of one array, as `count_true` counts."""
-    return count_true(_is_zero(jnp.asarray(x)))
+    return count_true(are_zero(jnp.asarray(x)))
 
 
 def count_true(mask: Array, most: int = _MOST) -> Array:
@@ -123,9 +129,10 @@ def count_true(mask: Array, most: int = _MOST) -> Array:
     return whole if whole.ndim == 0 else jnp.sum(whole.astype(jnp.float32))
 
 
-def _is_zero(x: Array) -> Array:
+def are_zero(x: Array) -> Array:
+    """Which weights are exactly zero, bools."""
     if jnp.iscomplexobj(x):
-        return _is_zero(jnp.real(x)) & _is_zero(jnp.imag(x))
+        return are_zero(jnp.real(x)) & are_zero(jnp.imag(x))
     if not jnp.issubdtype(x.dtype, jnp.floating):
         return x == jnp.zeros((), x.dtype)
     # By the bits alone: where subnormal numbers are flushed, 1e-40 == 0 is true.
