@@ -14,6 +14,7 @@ from penalties._choose.path import Path
 from penalties._choose.rank_features import FeatureRanking
 from penalties._measure.describe import Description
 from penalties._measure.sparsity import is_weight
+from penalties._penalty.integers import checked_int
 from penalties._shrink.couplings import Couplings
 from penalties._tree.opening import Opened
 from penalties._tree.paths import leaves_with_paths
@@ -154,12 +155,14 @@ def features(
     Args:
         ranking: what `rank_features` returned.
         names: of the features, in the order of their indices.
-        top: how many to show.
+        top: how many to show, at least one.
         ax: where to draw; by default in a figure of its own.
 
     Raises:
-        ValueError: there are not as many names as features.
+        TypeError: top is no int.
+        ValueError: there are not as many names as features; top < 1.
     """
+    top = checked_int(top, "top", 1)
     if names is not None and len(names) != len(ranking):
         raise ValueError(f"{len(names)} names for {len(ranking)} features")
     shown = ranking.order[:top]

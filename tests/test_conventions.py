@@ -18,11 +18,18 @@ from penalties import (
     L2,
     MCP,
     SCAD,
+    Box,
     ElasticNet,
     GroupLasso,
+    L1Ball,
+    L2Ball,
     LHalf,
+    LInfBall,
     LogSum,
     LTwoThirds,
+    NonNegative,
+    NonNegativeL1,
+    Simplex,
     add_penalty,
     optimality,
 )
@@ -42,6 +49,13 @@ OURS = {
     "LogSum": LogSum,
     "LHalf": LHalf,
     "LTwoThirds": LTwoThirds,
+    "NonNegative": NonNegative,
+    "NonNegativeL1": NonNegativeL1,
+    "Box": Box,
+    "Simplex": Simplex,
+    "L1Ball": L1Ball,
+    "L2Ball": L2Ball,
+    "LInfBall": LInfBall,
     "add_penalty": add_penalty,
     "sqrt": math.sqrt,
     "log": math.log,
@@ -75,7 +89,14 @@ def imported(text):
 
 
 def both(theirs, ours, **names):
-    names = {"a": 0.7, "b": 0.4, "r": 0.6, "t": STEP, "w": jnp.asarray(W), **names}
+    names = {
+        "a": 0.7,
+        "b": 0.4,
+        "r": 0.6,
+        "t": STEP,
+        "w": jnp.asarray(W),
+        "v": jnp.asarray(W.ravel()),
+    } | names
     # One group of all weights, or groups of a row or a column.
     names.setdefault("n", W.size if "axis=()" in ours else len(W))
     groups = {
@@ -87,7 +108,7 @@ def both(theirs, ours, **names):
     return eval(written, imported(theirs) | groups | names), eval(ours, OURS | names)
 
 
-@rows("Penalties and proxes")
+@rows("Penalties and proxes", "Projections")
 def test_the_two_columns_are_the_same(theirs, ours):
     there, here = both(theirs, ours)
     if isinstance(there, jax.Array):
@@ -153,5 +174,5 @@ def test_their_solution_is_ours(theirs, ours, x64):
 
 def test_every_table_was_read():
     lines = [line for line in GUIDE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
-    assert [len(table) for table in TABLES.values()] == [24, 5, 1]
-    assert len(lines) == 30
+    assert [len(table) for table in TABLES.values()] == [26, 6, 5, 1]
+    assert len(lines) == 38

@@ -81,6 +81,9 @@ def test_features_alive_at_the_end_are_drawn_beyond_those_that_died():
     assert len(plot.features(ranking, top=2).patches) == 2
     with pytest.raises(ValueError, match="2 names for 3 features"):
         plot.features(ranking, ["a", "b"])
+    for top in (-1, 0):
+        with pytest.raises(ValueError, match=f"top is {top}: expected an int ≥ 1"):
+            plot.features(ranking, top=top)
 
 
 def test_exact_zeros_of_weights_are_grey():

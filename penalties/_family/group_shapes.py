@@ -12,6 +12,8 @@ from penalties._penalty.axes import as_axes
 from penalties._penalty.partitions import Blocks, Labels, Partition, Units
 from penalties._tree.paths import leaves_with_paths
 
+_MOST = np.iinfo(np.int64).max
+
 
 def units(axis: int | tuple[int, ...]) -> Partition:
     """One group per index along an axis, or along several: what `axis=` of `GroupLasso` gives.
@@ -82,7 +84,8 @@ def labels(tree: Any) -> Partition:
     the order of sorted labels is its entry in `weights=`.
 
     Raises:
-        TypeError: an array is not of ints, or is traced; ValueError: a list is no array. In use, ValueError:
+        TypeError: an array is not of ints, or is traced; ValueError: a list is no array, or a label is more
+            than an int64 holds. In use, ValueError:
             a shape does not broadcast to its leaf, or there are none for a leaf.
 
     >>> import jax.numpy as jnp
@@ -142,6 +145,11 @@ def _ints(array: Any, path: str) -> np.ndarray:
     found = np.asarray(array)
     if not np.issubdtype(found.dtype, np.integer):
         _refuse(f"labels{where} are of dtype {found.dtype}: expected an array of ints")
+    if found.size and int(found.max()) > _MOST:
+        raise ValueError(
+            f"labels{where} reach {found.max()}: expected at most {_MOST}, an int64; number them anew, as "
+            "`np.unique(labels, return_inverse=True)[1]` does"
+        )
     return found
 
 

@@ -9,7 +9,7 @@ import keras
 from penalties._penalty.base import Penalty, check_penalty
 from penalties._penalty.constraint import Constraint
 from penalties._penalty.parts import Part
-from penalties._penalty.settling import check_settling
+from penalties._penalty.settling import SettlingPenalty
 from penalties.keras import _weights
 from penalties.keras._model_state import state_dtype
 
@@ -87,13 +87,27 @@ def check_trainable(penalty: Any) -> None:
     )
     is_function: bool = callable(penalty)
     check_penalty(penalty, "Penalized's penalty", schedule if is_function else "")
+    check_rule(penalty, "Penalized")
+
+
+def check_rule(penalty: Penalty, wrapper: str) -> None:
+    """Raises TypeError, with the ways there are in Keras, if a term has no rule for exact zeros."""
     for atom, _ in penalty.atoms():
         if isinstance(atom, Constraint):
             raise TypeError(
-                f"Penalized got the constraint {atom!r}, which is kept by projections: pass "
-                "kernel_constraint=penalties.keras.Constraint(...) to the layers, whose zeros Penalized keeps"
+                f"{wrapper} got the constraint {atom!r}, which is kept by projections: pass "
+                "kernel_constraint=penalties.keras.Constraint(...) to the layers, whose zeros "
+                f"{wrapper} keeps"
             )
-    check_settling(penalty)
+        if not isinstance(atom, SettlingPenalty):
+            in_the_loss = "; or, without exact zeros, kernel_regularizer=penalties.keras.Regularizer(...)"
+            raise TypeError(
+                f"{wrapper} got {atom!r}, which has no rule by which exact zeros are reached: use a penalty "
+                "that has one, such as L1, GroupLasso or LogSum(strength, epsilon=...); "
+                "kernel_constraint=penalties.keras.Constraint(penalties.Sparse(count)); "
+                "penalties.keras.ToSparsity(optimizer, penalties.L1(1.0), target, steps)"
+                + ("" if atom.flat else in_the_loss)
+            )
 
 
 def same_but_for_the_beginning(saved: list[str], here: list[str]) -> bool:

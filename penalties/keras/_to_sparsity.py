@@ -12,6 +12,7 @@ from penalties._penalty.base import Penalty, plain
 from penalties._penalty.parts import Part
 from penalties.keras import _internals
 from penalties.keras._backend import require_jax
+from penalties.keras._bound import check_rule
 from penalties.keras._inside import Inside, as_optax
 from penalties.keras._penalizing import Penalizing, without_penalty
 from penalties.keras._steering import Aim, Steering
@@ -85,6 +86,8 @@ class ToSparsity(Penalizing):
         name: str | None = None,
     ):
         inner = without_penalty(optimizer, "ToSparsity")
+        if isinstance(penalty, Penalty):
+            check_rule(penalty, "ToSparsity")
         aim = Aim(penalty, target, steps, cut, floor)
         super().__init__(inner, loss_scale_factor=loss_scale_factor, name=name)
         self._aim, self._penalty = aim, penalty

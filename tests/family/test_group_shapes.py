@@ -225,6 +225,11 @@ def test_labels_are_ints_that_fit():
         GroupLasso(np.ones((4, 6)), groups=labels(NAMES))(W)
     with pytest.raises(ValueError, match=r"lists of different lengths, \[\[0, 1\], \[2\]\].*np.array"):
         labels([[0, 1], [2]])
+    for most in (2**63, 2**64 - 1):
+        with pytest.raises(ValueError, match=f"labels reach {most}: expected at most 9223372036854775807"):
+            labels(np.array([most, 1], np.uint64))
+    highest = GroupLasso(1.0, groups=labels(np.array([2**63 - 1, 1], np.uint64)))
+    assert from_config(highest.to_config()) == highest
 
 
 def test_labels_do_not_change_with_the_array_they_were_made_of():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import penalties
-from penalties.keras import Constraint, Penalized, Regularizer
+from penalties.keras import Constraint, Penalized, Regularizer, ToSparsity
 
 from keras_case import ignore_numpy_copies, keras_rules, kernel_of, linear, regression  # noqa: F401
 
@@ -68,3 +68,14 @@ def test_what_is_no_constraint_is_refused_and_the_way_out_named():
             refuse(penalties.NonNegative())
     with pytest.raises(TypeError, match="dtype int32"):
         Constraint(penalties.NonNegative())(jnp.ones(2, jnp.int32))
+
+
+def test_what_has_no_rule_for_zeros_names_what_keras_has():
+    sgd = keras.optimizers.SGD(0.1)
+    for refuse in (lambda p: Penalized(sgd, p), lambda p: ToSparsity(sgd, p, 0.5, 100)):
+        for penalty in (penalties.L0(0.1), penalties.Grouped(penalties.LHalf(0.1)), penalties.GroupLInf(0.1)):
+            with pytest.raises(TypeError, match=r"LogSum.*keras\.Constraint.*keras\.ToSparsity") as caught:
+                refuse(penalty)
+            assert "optax" not in str(caught.value)
+            assert "proximal" not in str(caught.value)
+            assert ("Regularizer" in str(caught.value)) == (not penalty.flat)

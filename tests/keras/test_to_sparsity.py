@@ -162,7 +162,7 @@ def test_a_config_is_plain_and_read():
         ({"steps": 1e3}, TypeError, "steps is 1000.0 of type float"),
         ({"penalty": L2(1.0)}, TypeError, "no kink at zero"),
         ({"penalty": Huber(1.0)}, TypeError, "no kink"),
-        ({"penalty": NonNegative()}, TypeError, "the rule by which exact zeros are reached"),
+        ({"penalty": NonNegative()}, TypeError, "kernel_constraint="),
         ({"penalty": 0.1}, TypeError, "expected a Penalty"),
         ({"optimizer": optax.sgd(0.1)}, TypeError, "ToSparsity got the optimizer"),
         ({"optimizer": Penalized("sgd", L1(0.1))}, TypeError, "an optimizer that is Penalized already"),

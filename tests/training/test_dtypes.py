@@ -90,3 +90,13 @@ def test_an_average_in_bfloat16_does_not_stall_short_of_the_gradient():
     w, state = jax.jit(lambda c: jax.lax.scan(step, c, length=5_000)[0])((w, tx.init(w)))
     assert state.average.dtype == jnp.bfloat16
     np.testing.assert_allclose(w, [0.0, 0.0, 0.0, 1.0], atol=1e-6)
+
+
+def test_adam_needs_an_eps_that_float16_holds():
+    def after_a_step(optimizer):
+        w, gradient = jnp.array([1.0, 0.0], jnp.float16), jnp.array([1.0, 0.0], jnp.float16)
+        updates, _ = optimizer.update(gradient, optimizer.init(w), w)
+        return optax.apply_updates(w, updates)
+
+    assert np.isnan(after_a_step(lenient(optax.adam(0.01)))).tolist() == [False, True]  # by itself
+    assert after_a_step(penalized(lenient(optax.adam(0.01, eps=1e-4)), L1(0.1)))[1] == 0
