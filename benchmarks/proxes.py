@@ -6,8 +6,8 @@ python -m benchmarks.proxes passes      one part: passes, peers, growth
 python -m benchmarks.proxes --save FILE    and python -m benchmarks.compare FILE ANOTHER
 
 Before any is timed it is checked that both compute the same. PyProximal's total variation is iterative, and
-given the steps at which it agrees to 1e-3; its L0 cuts off at σ, and is given √(2λ) for it. jaxopt's group lasso
-is of one group, and mapped over the groups here. None of the peers has GroupLInf and ExclusiveLasso.
+given the steps at which it agrees to 1e-3; its L0 cuts off at σ, and is given √(2λ) for it. jaxopt's group
+lasso is of one group, and mapped over the groups here. None of the peers has GroupLInf and ExclusiveLasso.
 """
 
 import argparse
