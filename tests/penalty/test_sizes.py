@@ -83,9 +83,9 @@ def test_the_refusal_names_ways_out(penalty):
             penalized(optax.adam(0.1), penalty)
 
 
-def test_keras_refuses_as_optax_does():
+def test_keras_refuses_and_names_what_keras_has():
     keras = pytest.importorskip("keras")
-    with pytest.raises(TypeError, match=r"LogSum.*to_sparsity"):
+    with pytest.raises(TypeError, match=r"LogSum.*ToSparsity"):
         penalties.keras.Penalized(keras.optimizers.Adam(0.1), LHalf(1.0))
     with pytest.raises(TypeError, match=r"the penalty L0\(1\.0\), whose gradient is 0.*LogSum"):
         penalties.keras.Regularizer(L0(1.0))
