@@ -12,9 +12,9 @@ from penalties._numerics import accumulator, sum_scalars, widen
 from penalties._penalty import rule
 from penalties._penalty.base import Penalty
 from penalties._penalty.binding import bind_parts
-from penalties._penalty.joint import Beside
 from penalties._penalty.parts import Part
 from penalties._penalty.settling import SettlingPenalty
+from penalties._penalty.spanning import Beside
 from penalties._tree.opening import Opened
 from penalties._tree.paths import NotAnArray
 
