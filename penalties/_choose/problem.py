@@ -114,7 +114,7 @@ def _at(part: Part, function: Callable[..., Any], *args: Any) -> Any:
 
 
 def _least(penalty: Any, w: Any, g: Any, step: Array) -> Any:
-    terms = penalty.single if isinstance(penalty, Beside) else (penalty,)
+    terms = (penalty.joint, *penalty.single) if isinstance(penalty, Beside) else (penalty,)
     if all(term is None or isinstance(term, SettlingPenalty) for term in terms):
         return rule.direction(penalty, w, rule.widened(g), rule.widened(g))
     ahead = jax.tree.map(lambda w, g: _moved(w, -step, g), w, g)
