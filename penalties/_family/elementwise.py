@@ -48,6 +48,9 @@ class L1(SizePenalty):
     def prox_of(self, r: Array, step: Array) -> Array:
         return jnp.maximum(r - step * self.strength, 0)
 
+    def prox_at(self, v: Array, step: Array) -> Array:
+        return super().prox_at(v, step) if jnp.iscomplexobj(v) else _shrunk(v, step * self.strength)
+
     def value_at(self, w: Array) -> Array:  # half the time of the general one, with its gradient
         return weighted_sum(modulus(w), self.strength)
 
@@ -127,6 +130,11 @@ class ElasticNet(SizePenalty):
     def prox_of(self, r: Array, step: Array) -> Array:
         return jnp.maximum(r - step * self.l1, 0) / (1 + 2 * step * self.l2)
 
+    def prox_at(self, v: Array, step: Array) -> Array:
+        if jnp.iscomplexobj(v):
+            return super().prox_at(v, step)
+        return _shrunk(v, step * self.l1) / (1 + 2 * step * self.l2)
+
     def value_at(self, w: Array) -> Array:
         if not is_small(w):  # two sums compile three times as long as one
             return L1(self.l1).value_at(w) + L2(self.l2).value_at(w)
@@ -176,3 +184,8 @@ class Huber(SizePenalty):
     def prox_of(self, r: Array, step: Array) -> Array:
         t = step * self.strength
         return jnp.where(r <= self.delta * (1 + t), r / (1 + t), r - t * self.delta)
+
+
+def _shrunk(v: Array, by: Array) -> Array:
+    """sign(v)·max(|v| − by, 0), in fewer operations than that of sizes."""
+    return v - jnp.clip(v, -by, by)
