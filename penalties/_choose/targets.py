@@ -48,6 +48,11 @@ class Counted(NamedTuple):
         return values if self.part.is_joint else values[0]
 
     @property
+    def has_weights(self) -> bool:
+        """Whether any of the leaves has."""
+        return any(np.prod(leaf.value.shape) for leaf in self.part.leaves)
+
+    @property
     def count(self) -> int:
         """The number of units."""
         return int(np.prod(self.shape))
@@ -57,7 +62,7 @@ class Plan:
     """Which leaves are counted, and how many units of each are to be zero in the end.
 
     Attributes:
-        units: the leaves with a kink, those together that have units in common.
+        units: the leaves with a kink and with weights, those together that have units in common.
         paths: of all leaves that are penalized.
         pooled: whether all units count together: for a target that is one number.
         counts: for each of `units` their number; pooled, that of all.
@@ -69,7 +74,15 @@ class Plan:
         parts = bind_parts(penalty, leaves)
         self._penalty = penalty
         self.paths = [leaf.path for part in parts for leaf in part.leaves]
-        self.units = [_counted(part) for part in parts if part.penalty.kink]
+        # A leaf of no weights has no unit to keep.
+        self.units = [
+            unit for unit in (_counted(part) for part in parts if part.penalty.kink) if unit.has_weights
+        ]
+        if not self.units:
+            raise ValueError(
+                f"the leaves {self.paths[:20]} have no weights, and there is no share to aim at: select "
+                "others with `.on(...)`"
+            )
         shares, treedef = jax.tree.flatten(target)
         self.pooled = jax.tree_util.treedef_is_leaf(treedef)
         which = PerLeaf(treedef.unflatten(range(len(shares))), "target", leaves)
@@ -111,10 +124,11 @@ class Plan:
             if kept < need:
                 paths = [path for each in (self.units if self.pooled else [unit]) for path in each.paths]
                 where = paths[:20] if self.pooled or len(paths) > 1 else paths[0]
+                most = np.floor((1 - need / of) * 1e6) / 1e6
+                lower = f"aim at {most:g} or less, or " if most else ""
                 raise ValueError(
                     f"the target {float(share):g} leaves {kept} of {of} units for {where!r}, and each leaf "
-                    f"needs one: aim at {np.floor((1 - need / of) * 1e6) / 1e6:g} or less, or leave leaves "
-                    "out with `.on(...)`"
+                    f"needs one: {lower}leave leaves out with `.on(...)`"
                 )
 
 

@@ -34,17 +34,18 @@ def kinks(penalty: Any) -> tuple[OfSizes, ...]:
 def check_units(part: Part) -> None:
     """Raises TypeError unless it is known which weights become zero together."""
     terms = kinks(part.penalty)
-    where = [leaf.path for leaf in part.leaves] if part.is_joint else part.leaves[0].path
+    paths = [leaf.path for leaf in part.leaves]
+    where = f"leaves {paths[:20]}" if part.is_joint else f"leaf {paths[0]!r}"
     for term in terms:
         if not isinstance(term, OfSizes):
             raise TypeError(
-                f"{term!r} on the leaf {where!r} is no penalty of sizes, whose zeros can be counted: "
+                f"{term!r} on the {where} is no penalty of sizes, whose zeros can be counted: "
                 "expected one such as L1(1.0), LogSum(1.0, epsilon=0.1), GroupLasso(1.0) or "
                 "Grouped(MCP(1.0)), or a sum or a selection of these"
             )
     if len({term.joint for term in terms}) > 1 or (part.is_joint and terms != (_units(part.penalty),)):
         raise TypeError(
-            f"{part.penalty!r} on the leaf {where!r} makes single zeros and zero groups, or groups of "
+            f"{part.penalty!r} on the {where} makes single zeros and zero groups, or groups of "
             "several shapes: there is no one share to aim at; give each leaf one of them with `.on(...)`"
         )
 

@@ -54,6 +54,9 @@ class Beside(NamedTuple):
     joint: Any  # a SpanningPenalty; of `SettlingBeside` a JointPenalty
     single: tuple[Penalty | None, ...]
 
+    def __repr__(self) -> str:
+        return " + ".join(repr(p) for p in (self.joint, *self.single) if p is not None)
+
     @property
     def kink(self) -> bool:
         """Whether a term has one."""

@@ -29,6 +29,13 @@ JAX these four are computed by their namesakes; everything else says that it nee
 try:
     import keras as _keras  # noqa: F401
 except ModuleNotFoundError as error:
+    _missing = (error.name or "").partition(".")[0]
+    if _missing in ("tensorflow", "torch"):
+        raise ModuleNotFoundError(
+            f'Keras is to run on {_missing}, which is not installed: set KERAS_BACKEND="jax" in the '
+            "environment before keras is imported",
+            name=error.name,
+        ) from error
     if error.name != "keras":
         raise
     raise ModuleNotFoundError(

@@ -98,6 +98,11 @@ def trusting() -> contextlib.AbstractContextManager[Any]:
 # Optimizers, of which Keras's own callbacks and wrappers read more than is public.
 
 
+def has_value(variable: Any) -> bool:
+    """Whether a variable has one: `fit` takes all of them, and gives them back after the first step."""
+    return variable._value is not None
+
+
 def steps_of(optimizer: Any) -> Any:
     """The variable that counts the calls of `apply`.
 

@@ -35,7 +35,8 @@ class ToSparsity(Penalizing):
         penalty: which weights, single zeros or groups, and which strengths beside one another; common factors
             mean nothing. Paths are Keras's, as for `Penalized`.
         target: the share of zeros among all units together, in [0, 1), or a tree of shares by path, such as
-            {"encoder": 0.9, "head": {"kernel": 0.5}}, each of which its weight gets.
+            {"encoder": 0.9, "head": {"kernel": 0.5}}, each of which its weight gets. The paths are whole: in
+            a Sequential model they begin with its name, {"net": {"encoder": 0.9, ...}}.
         steps: how many batches training has: epochs · batches of an epoch. What comes after them goes on with
             the zeros held.
         cut: when the zeros are chosen, as a share of the steps; 1 is at the last step, with no refit.
@@ -102,13 +103,13 @@ class ToSparsity(Penalizing):
 
     @property
     def target(self) -> Any:
-        """The share of zeros, or the tree of shares. Settable, with nothing compiled anew.
+        """The share of zeros, or a copy of the tree of shares. Settable, with nothing compiled anew.
 
         A new one holds from the next look on, after the cut as well: a higher one sets the smallest of what
         is left to zero, a lower one lets those zeros go that the loss pulls at most. In a callback reach the
         optimizer by `self.model.optimizer`.
         """
-        return self._aim.target
+        return _untracked(self._aim.target)
 
     @target.setter
     def target(self, target: Any) -> None:
@@ -236,7 +237,9 @@ class ToSparsity(Penalizing):
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Gives the weights their final values, at the end of `fit`, and warns if the cut took much."""
         super().finalize_variable_values(var_list)
-        if self._steering is not None and not self._has_warned:
+        # After a first step that failed there are no values, and what failed is raised by `fit`.
+        has_values = _internals.has_value(_internals.steps_of(self))
+        if self._steering is not None and has_values and not self._has_warned:
             self._has_warned = bool(self.report().reason)
 
     def set_weights(self, weights: Sequence[Any]) -> None:

@@ -201,10 +201,20 @@ def test_units_that_span_leaves_count_once_and_have_one_target():
     for penalty, target, error, match in (
         (coupled, 0.9, ValueError, r"leaves 0 of 5 units for \['a/bias', 'a/kernel'\]"),
         (coupled, {"a": {"kernel": 0.5, "bias": 0.5}}, ValueError, "several entries for the leaves"),
-        (coupled + L1(1.0), 0.5, TypeError, "single zeros and zero groups"),
+        (coupled + L1(1.0), 0.5, TypeError, r"1\.0\) on the leaves \['a/bias', .* and zero groups"),
     ):
         with pytest.raises(error, match=match):
             to_sparsity(optax.sgd(0.1), penalty, target, 200).init(PARAMS)
+
+
+def test_leaves_without_weights_have_no_unit_to_keep():
+    optimizer = to_sparsity(optax.sgd(0.1), L1(1.0), 0.9, 200)
+    state = optimizer.init({"empty": jnp.ones(0), "full": jnp.ones(10)})
+    assert set(state.strides) == {"full"}
+    with pytest.raises(ValueError, match=r"\['empty'\] have no weights"):
+        optimizer.init({"empty": jnp.ones(0)})
+    with pytest.raises(ValueError, match="each leaf needs one: leave leaves out"):
+        optimizer.init(jnp.ones(()))
 
 
 def test_without_params():

@@ -62,6 +62,18 @@ except ModuleNotFoundError as error:
     assert 'pip install "penalties[keras]"' in run(script)
 
 
+def test_a_backend_that_is_not_installed_is_named_with_the_way_out():
+    script = """
+import sys
+sys.modules["torch"] = None
+try:
+    import penalties.keras
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    assert 'set KERAS_BACKEND="jax"' in run(script, KERAS_BACKEND="torch")
+
+
 def saved_model(path) -> np.ndarray:
     """Trains and saves a model with all that can be saved; returns its predictions."""
     model = keras.Sequential(

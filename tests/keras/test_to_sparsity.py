@@ -202,6 +202,20 @@ def test_what_is_wrong_with_a_built_one():
     assert optimizer.target == 0.5
 
 
+def test_a_step_that_fails_raises_its_own_error():
+    model = compiled("sgd")
+    fit(model, 1)
+    model.layers[0].trainable = False
+    with pytest.raises(ValueError, match="the optimizer was built with"):
+        fit(model, 1)
+
+
+def test_a_target_that_is_read_is_a_copy():
+    optimizer = ToSparsity("sgd", PENALTY, {"net": 0.5}, 1_000)
+    optimizer.target["net"] = 0.9
+    assert optimizer.target == {"net": 0.5}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("ours", "theirs", "penalty", "units"),
