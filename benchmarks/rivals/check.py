@@ -52,7 +52,9 @@ def check_what_they_solve(steps: int = 4_000) -> dict[str, float]:
             of = gap(least if "Breg" in name else given, np.asarray(found.params))
             gaps[f"{name}, {'groups' if groups else 'lasso'}"] = of
             if not of < 1e-3:
-                raise AssertionError(f"{name} is {of:.1e} above the minimum that it should come to: see its paper")
+                raise AssertionError(
+                    f"{name} is {of:.1e} above the minimum that it should come to: see its paper"
+                )
     for per_layer in (False, True):
         params = {"kernel": jax.random.normal(jax.random.key(0), (20, 10)), "bias": jnp.ones(10)}
         optimizer = pruning(optax.sgd(0.1), 0.8, 40, per_layer=per_layer)

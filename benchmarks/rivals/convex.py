@@ -81,7 +81,9 @@ def as_weights(kernel: Any) -> Any:
     return jnp.ravel(kernel.T)
 
 
-def run(method: Method, given: Problem, rate: Array, other: Array, seed: Array, steps: int, batch: int) -> Run:
+def run(
+    method: Method, given: Problem, rate: Array, other: Array, seed: Array, steps: int, batch: int
+) -> Run:
     """Mini-batches from zero; with a batch of 0, full gradients."""
     x, y = jnp.asarray(given.x, jnp.float32), jnp.asarray(given.y, jnp.float32)
     optimizer = method.make(given.regularizer, rate, other, steps)
@@ -159,6 +161,8 @@ def convex(*, groups: bool, steps: int) -> list[Row]:
         numbers = {"gap": float(np.mean(gaps)), "worst F1": min(scores), "flips": float(np.mean(flips))}
         rows.append(Row(title, name, numbers))
         shown = ", ".join(f"{rate:.1g}" for rate, _ in chosen)
-        table.add_row(name, f"{numbers['gap']:.1e}", f"{numbers['worst F1']:.2f}", f"{numbers['flips']:.1f}", shown)
+        table.add_row(
+            name, f"{numbers['gap']:.1e}", f"{numbers['worst F1']:.2f}", f"{numbers['flips']:.1f}", shown
+        )
     console.print(table)
     return rows

@@ -19,8 +19,8 @@ from benchmarks.rivals.proximal import prox_sgd, proxgen
 from benchmarks.rivals.regularizers import Groups
 from penalties import L1, GroupLasso, kernels, penalized
 
-DECADES = tuple(float(x) for x in np.geomspace(1e-4, 3e-1, 12))
-HALVES = tuple(float(x) for x in np.geomspace(1e-4, 3e-1, 6))
+TWELVE = tuple(float(x) for x in np.geomspace(3e-5, 1e-1, 12))
+SIX = tuple(float(x) for x in np.geomspace(3e-5, 1e-1, 6))
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Method:
     """An optimizer from (regularizer, rate, other, steps), and the trials it has on the convex problems."""
 
     make: Callable[..., optax.GradientTransformation]
-    rates: tuple[float, ...] = DECADES
+    rates: tuple[float, ...] = TWELVE
     others: tuple[float, ...] = (0.0,)
     groups: bool = True
     network_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
     network_other: float = 0.0
-    strengths: tuple[float, float] = (1e-5, 1e-2)
+    strengths: tuple[float, float] = (3e-5, 3e-2)
 
 
 def cosine(rate: Any, steps: int) -> optax.Schedule:
@@ -61,24 +61,26 @@ METHODS = {
         lambda r, rate, _, n: ours(r, optax.sgd(cosine(rate, n), 0.9)), network_rates=FAST
     ),
     "ProxGen, adam": Method(lambda r, rate, _, n: proxgen(r, cosine(rate, n))),
-    "ProxSGD, momentum": Method(lambda r, rate, _, n: prox_sgd(r, cosine(rate, n)), network_rates=(0.1, 0.3, 1.0)),
+    "ProxSGD, momentum": Method(
+        lambda r, rate, _, n: prox_sgd(r, cosine(rate, n)), network_rates=(0.1, 0.3, 1.0)
+    ),
     "RMDA": Method(
         lambda r, rate, c, n: rmda(r, rate, n, c),
         (1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0),
-        (0.01, 0.1),
+        (0.03, 0.1),
         network_rates=(0.1, 0.3, 1.0),
         network_other=0.1,
     ),
     "RAMDA": Method(
         lambda r, rate, c, n: ramda(r, rate, n, c),
-        (1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0),
-        (0.01, 0.1),
+        (1e-5, 1e-4, 3e-4, 1e-3, 1e-2, 1e-1),
+        (0.03, 0.1),
         network_rates=(0.01, 0.03, 0.1),
         network_other=0.1,
     ),
     "OBProx-SG, HSPG": Method(
         lambda r, rate, share, n: half_space(r, cosine(rate, n), share * n),
-        HALVES,
+        SIX,
         (0.5, 0.8),
         network_rates=(0.1, 0.3, 1.0),
         network_other=0.5,
@@ -86,7 +88,7 @@ METHODS = {
     "spred, adam": Method(lambda r, rate, _, n: spred(r, optax.adam(cosine(rate, n))), groups=False),
     "LinBreg": Method(
         lambda r, rate, k, n: bregman(_scaled(r, k), _momentum(cosine(rate, n)), 0.05),
-        HALVES,
+        SIX,
         (1.0, 10.0),
         network_rates=FAST,
         network_other=1.0,
@@ -94,9 +96,9 @@ METHODS = {
     ),
     "AdaBreg": Method(
         lambda r, rate, k, n: bregman(_scaled(r, k), optax.adam(cosine(rate, n)), 0.05),
-        HALVES,
+        SIX,
         (1.0, 10.0),
         network_other=1.0,
-        strengths=(1e-2, 3.0),
+        strengths=(3e-2, 10.0),
     ),
 }

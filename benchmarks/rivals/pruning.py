@@ -17,7 +17,11 @@ def pruning(optimizer, share, steps, *, per_layer):
     half = steps // 2
 
     def init(params):
-        return jax.tree.map(lambda w: jnp.ones_like(w, bool), params), jnp.zeros((), jnp.int32), optimizer.init(params)
+        return (
+            jax.tree.map(lambda w: jnp.ones_like(w, bool), params),
+            jnp.zeros((), jnp.int32),
+            optimizer.init(params),
+        )
 
     def masks_of(params, now):
         sizes = [jnp.abs(w) for w in jax.tree.leaves(params) if w.ndim == 2]
