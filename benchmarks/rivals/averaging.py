@@ -3,7 +3,7 @@
 Huang and Lee, Training structured neural networks through manifold identification and variance reduction,
 ICLR 2022, arXiv 2112.02612, algorithm 1; Regularized adaptive momentum dual averaging, arXiv 2403.14398,
 algorithm 1. Both restart from where they are at each of their stages, with a tenth of the rate; the part of
-the way they go to the new point grows to all of it within the last stage, without which nothing is exactly zero.
+the way they go to the new point grows to all of it within the last stage, or nothing would be exactly zero.
 """
 
 from typing import Any, NamedTuple

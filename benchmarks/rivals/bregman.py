@@ -1,8 +1,8 @@
 """Linearized Bregman iterations: LinBreg with momentum, and AdaBreg.
 
-Bungert, Roith, Tenbrinck and Burger, A Bregman learning framework for sparse neural networks, JMLR 23 (2022),
-algorithms 2 and 3, with δ = 1: v moves by the optimizer's step, and w = prox_R(v). They start from few weights,
-and minimize the loss itself: the strength says how late a weight comes, not what is minimized.
+Bungert, Roith, Tenbrinck and Burger, A Bregman learning framework for sparse neural networks, JMLR 23
+(2022), algorithms 2 and 3, with δ = 1: v moves by the optimizer's step, and w = prox_R(v). They start from
+few weights, and minimize the loss itself: the strength says how late a weight comes, not what is minimized.
 """
 
 import jax

@@ -1,7 +1,7 @@
 """What each rival solves, by full gradients, before anything is measured.
 
-The penalized methods must come to the solution of a small lasso and group lasso; the Bregman iterations minimize
-the loss itself; pruning ends with the share of zeros that it was given.
+The penalized methods must come to the solution of a small lasso and group lasso; the Bregman iterations
+minimize the loss itself; pruning ends with the share of zeros that it was given.
 """
 
 import functools

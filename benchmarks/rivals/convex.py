@@ -4,6 +4,7 @@ Of 12 trials each method keeps that of the lowest objective on two runs, and is 
 Flips are weights, or groups, that become zero or leave zero, for 1,000 steps of the last fifth.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -141,9 +142,7 @@ def convex(*, groups: bool, steps: int) -> list[Row]:
 
         @jax.jit
         def many(given: Problem, rates: Array, others: Array, seeds: Array, method: Method = method) -> Run:
-            def one(rate: Array, other: Array, seed: Array) -> Run:
-                return run(method, given, rate, other, seed, steps, BATCH)
-
+            one = functools.partial(run, method, given, steps=steps, batch=BATCH)
             of_seeds = jax.vmap(one, (None, None, 0))
             return jax.vmap(of_seeds, (0, 0, None))(rates, others, seeds)
 

@@ -61,6 +61,6 @@ def cost(size: int, repeats: int) -> list[Row]:
     for name, seconds in times.items():
         numbers = {"s": seconds, "to adam's": seconds / times["adam"], "state": memory[name]}
         rows.append(Row(title, name, numbers))
-        table.add_row(name, f"{1e3 * seconds:.2f}", f"{numbers["to adam's"]:.2f}", f"{memory[name]:.2f}")
+        table.add_row(name, f"{1e3 * seconds:.2f}", f"{seconds / times['adam']:.2f}", f"{memory[name]:.2f}")
     console.print(table)
     return rows

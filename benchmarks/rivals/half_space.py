@@ -1,8 +1,8 @@
 """Proximal steps first, then steps within the orthant or half-space: OBProx-SG and HSPG.
 
-Chen et al., Orthant based proximal stochastic gradient method for ℓ1-regularized optimization, arXiv 2004.03639,
-algorithm 1, as OBProx-SG+: one switch; Half-space proximal stochastic gradient descent method for group-sparsity
-regularized problems, arXiv 2009.12078, algorithm 1, with ε = 0.
+Chen et al., Orthant based proximal stochastic gradient method for ℓ1-regularized optimization, arXiv
+2004.03639, algorithm 1, as OBProx-SG+: one switch; Half-space proximal stochastic gradient descent method for
+group-sparsity regularized problems, arXiv 2009.12078, algorithm 1, with ε = 0.
 """
 
 import jax

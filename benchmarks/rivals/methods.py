@@ -1,7 +1,7 @@
 """What is compared: each method, its learning rates, its one other number, and its strengths on a network.
 
-All have the same number of trials. `other` is what the method asks for besides: RMDA's and RAMDA's c, the share of
-the steps before the switch of OBProx-SG and HSPG, the factor of a Bregman strength.
+All have the same number of trials. `other` is what the method asks for besides: RMDA's and RAMDA's c, the
+share of the steps before the switch of OBProx-SG and HSPG, the factor of a Bregman strength.
 """
 
 from collections.abc import Callable

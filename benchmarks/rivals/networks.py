@@ -1,8 +1,8 @@
 """Accuracy at a share of zeros of a small network's kernels, and what zeros cost.
 
-Every method has the same steps and 96 trainings to be tuned by on each of two seeds. A method with a strength has
-16 strengths, 3 rates, and the choice to train on with the zeros held in the second half, by adam; a method with
-a target has 4 targets, 8 rates and 3 strengths of an L2. For each target the training is kept that reaches it
+Every method has the same steps, and 96 trainings to be tuned by on each of two seeds. One with a strength has
+16 strengths, 3 rates, and the choice to train on with the zeros held in the second half, by adam; one with a
+target has 4 targets, 8 rates and 3 strengths of an L2. For each target the training is kept that reaches it
 and is the most accurate on the validation split; five other seeds of it are tested, once.
 """
 
@@ -156,7 +156,7 @@ def run(network: Network, trials: Trials, seeds: tuple[int, ...]) -> Found:
 
 
 def best(found: Found, target: float) -> int | None:
-    """The setting that reaches the target and is the most accurate on the validation split; ties by its loss."""
+    """Of the settings that reach the target the most accurate on the validation split; ties by its loss."""
     reached = found.share.mean(1) >= target - 1e-3
     if not reached.any():
         return None

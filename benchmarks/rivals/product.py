@@ -1,7 +1,7 @@
 """spred: the lasso as weight decay of two factors.
 
 Ziyin and Wang, spred: solving L1 penalty with SGD, ICML 2023, arXiv 2210.01212: with w = u·v,
-λ/2·(u² + v²) has the minima of λ·|w|. No product is ever exactly zero: what is smaller than 1e-6 is shown as zero.
+λ/2·(u² + v²) has the minima of λ·|w|. A product is hardly ever exactly zero: below 1e-6 it is shown as zero.
 """
 
 import jax

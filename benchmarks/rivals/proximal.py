@@ -1,8 +1,8 @@
 """Proximal steps: ProxSGD with momentum, and ProxGen in adam's metric.
 
 Yun, Lozano and Yang, Adaptive proximal gradient methods for structured neural networks, NeurIPS 2021,
-algorithm 1: m_t the average gradient, C_t the metric, w ← argmin ⟨m_t, w⟩ + R(w) + (w − w_t)ᵀ C_t (w − w_t) / 2a_t.
-With C_t = 1 it is the proximal gradient method with momentum; the ProxSGD of Yang et al. (ICLR 2020) moves
+algorithm 1: w ← argmin ⟨m, w⟩ + R(w) + (w − w_t)ᵀC(w − w_t)/2a, m the average gradient, C the metric.
+With C = 1 it is the proximal gradient method with momentum; the ProxSGD of Yang et al. (ICLR 2020) moves
 a part of the way to such a point, and never reaches zero.
 """
 
@@ -31,7 +31,7 @@ def prox_sgd(regularizer, schedule, momentum=0.9):
 
 
 def proxgen(regularizer, schedule):
-    """C_t = √v̂ + ε, adam's."""
+    """C = √v̂ + ε, adam's."""
     adam = optax.scale_by_adam()
 
     def update(grads, state, params):

@@ -1,4 +1,4 @@
-"""The two regularizers that the rivals share, on one kernel: written apart from the package they are compared with."""
+"""The two regularizers that the rivals share, on one kernel, written apart from the package's."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
