@@ -16,7 +16,7 @@ from benchmarks.rivals.methods import METHODS
 from benchmarks.rivals.pruning import pruning
 from benchmarks.rivals.regularizers import Groups, Lasso
 
-RATES = {"RMDA": 1.0, "RAMDA": 1.0, "ProxSGD, momentum": 0.1, "OBProx-SG, HSPG": 0.1, "LinBreg": 0.1}
+RATES = {"RMDA": 1.0, "RAMDA": 1.0, "ProxSGD, momentum": 0.1, "OBProx-SG, HSPG": 0.1, "LinBreg": 0.3}
 
 
 def small(*, groups: bool) -> Problem:
