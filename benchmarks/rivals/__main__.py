@@ -42,7 +42,7 @@ def main(parts: tuple[str, ...], *, quick: bool) -> list[Row]:
         few, full = {"strengths": 2, "rates": 3, "seeds": 1}, {"strengths": 8, "rates": 3, "seeds": 3}
         rows += networks(network, "5,000 of MNIST, MLP 784-100-50-10", **(few if quick else full))
     if "cost" in parts:
-        rows += cost(*((100, 1) if quick else (1_000, 31)))
+        rows += cost(*((100, 1) if quick else (1_000, 11)))
     return rows
 
 

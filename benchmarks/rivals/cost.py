@@ -1,5 +1,6 @@
 """What a step costs: seconds, and the state in arrays of the size of the weights."""
 
+import functools
 import math
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.table import Table
 from benchmarks.results import Row
 from benchmarks.rivals.methods import METHODS
 from benchmarks.rivals.networks import TARGETED
+from benchmarks.rivals.pruning import EVERY
 from benchmarks.rivals.regularizers import Lasso
 from benchmarks.timing import console, medians
 
@@ -38,7 +40,10 @@ def held(state: Any, params: Any) -> float:
 
 
 def cost(size: int, repeats: int) -> list[Row]:
-    """The update alone, on one kernel of size × size, medians; all take turns."""
+    """Updates alone, on one kernel of size × size, medians; all take turns.
+
+    As many steps as pruning and `to_sparsity` have between two looks at all sizes.
+    """
     title = f"cost of a step, {size * size:,} weights"
     params = {"kernel": jax.random.normal(jax.random.key(0), (size, size)) / size**0.5}
     grads = {"kernel": 1e-3 * jax.random.normal(jax.random.key(1), (size, size))}
@@ -47,13 +52,14 @@ def cost(size: int, repeats: int) -> list[Row]:
         state = optimizer.init(params)
         memory[name] = held(state, params)
 
-        @jax.jit
-        def step(state: Any, params: Any, optimizer: Any = optimizer) -> Any:
+        def step(carry: Any, _: Any, optimizer: Any = optimizer) -> Any:
+            state, params = carry
             updates, state = optimizer.update(grads, state, params)
-            return optax.apply_updates(params, updates), state
+            return (state, optax.apply_updates(params, updates)), None
 
-        steps[name] = lambda step=step, state=state: step(state, params)
-    times = medians(steps, repeats)
+        many = jax.jit(functools.partial(jax.lax.scan, step, length=EVERY))
+        steps[name] = functools.partial(many, (state, params), None)
+    times = {name: seconds / EVERY for name, seconds in medians(steps, repeats).items()}
     table = Table(title=title)
     for column in ("method", "ms", "to adam's", "state, arrays"):
         table.add_column(column, justify="left" if column == "method" else "right")

@@ -80,7 +80,7 @@ METHODS = {
     ),
     "OBProx-SG, HSPG": Method(
         lambda r, rate, share, n: half_space(r, cosine(rate, n), share * n),
-        SIX,
+        (3e-4, 1e-3, 2e-3, 4e-3, 1e-2, 3e-2),
         (0.5, 0.8),
         network_rates=(0.1, 0.3, 1.0),
         network_other=0.5,

@@ -204,6 +204,6 @@ def networks(network: Network, what: str, *, strengths: int, rates: int, seeds: 
         rows.append(Row(title, name, numbers))
         shown = [cell(numbers, target) for target in TARGETS]
         table.add_row(name, *shown)
-        console.print(f"{name}: {', '.join(shown)}", highlight=False)  # an hour is long to wait for a table
+        console.print(f"{name}: {', '.join(shown)}", highlight=False)  # a table comes late
     console.print(table)
     return rows
