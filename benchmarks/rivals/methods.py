@@ -31,7 +31,7 @@ class Method:
     rates: tuple[float, ...] = TWELVE
     others: tuple[float, ...] = (0.0,)
     groups: bool = True
-    network_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
+    network_rates: tuple[float, ...] = (3e-3, 1e-2, 3e-2)
     network_other: float = 0.0
     strengths: tuple[float, float] = (3e-5, 3e-2)
 
@@ -75,7 +75,7 @@ METHODS = {
         lambda r, rate, c, n: ramda(r, rate, n, c),
         (1e-5, 1e-4, 3e-4, 1e-3, 1e-2, 1e-1),
         (0.03, 0.1),
-        network_rates=(0.01, 0.03, 0.1),
+        network_rates=(0.03, 0.1, 0.3),
         network_other=0.1,
     ),
     "OBProx-SG, HSPG": Method(
