@@ -10,6 +10,8 @@ With commands of their own:
 python -m benchmarks.keras_fit      the epochs of Keras's `fit`
 python -m benchmarks.choosing       paths, cross-validation, `solve`, targets against their peers
 python -m benchmarks.shrinking      what `shrink` costs, and how fast what it returns is
+python -m benchmarks.rivals         exact zeros, against methods that bring an optimizer of their own
+python -m benchmarks.rivals_groups  groups in a network, and what a lower objective means
 python -m benchmarks.accelerator    a roofline on whatever device JAX finds
 python -m benchmarks.soak           very many steps, and checkpoints under kills
 python -m benchmarks.paper_plan     what a penalty adds to a step with 1e9 to 1e12 weights
