@@ -7,6 +7,7 @@ python -m benchmarks --save FILE    and python -m benchmarks.compare FILE ANOTHE
 
 With commands of their own:
 
+python -m benchmarks.everything FOLDER    all of them, with JSON and a picture
 python -m benchmarks.keras_fit      the epochs of Keras's `fit`
 python -m benchmarks.choosing       paths, cross-validation, `solve`, targets against their peers
 python -m benchmarks.shrinking      what `shrink` costs, and how fast what it returns is

@@ -67,3 +67,28 @@ def test_another_file_is_refused(benchmarks, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         compared(compare, monkeypatch, capsys, path, path)
     assert "other.json was not written by `--save` of a benchmark" in capsys.readouterr().err
+
+
+SUITE = """
+import json, sys
+rows = [{"table": "a", "what": "ours against theirs", "numbers": {"ratio": 0.5}}]
+open(sys.argv[-1], "w").write(json.dumps({"on": {}, "rows": rows}))
+print("a table", sys.argv[1])
+"""
+
+
+def test_all_suites_run_and_one_that_fails_is_told(benchmarks, tmp_path, monkeypatch, capsys):
+    from benchmarks import everything
+
+    (tmp_path / "suite.py").write_text(SUITE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    suites = {"good": ("suite", ["--quick"]), "bad": ("no_such_suite", [])}
+    monkeypatch.setattr(everything, "SUITES", suites)
+    monkeypatch.setattr(sys, "argv", ["everything", str(tmp_path / "out"), "--quick"])
+    with pytest.raises(SystemExit) as ended:
+        everything.main()
+    assert ended.value.code == 1
+    shown = capsys.readouterr().out
+    assert "a table --quick" in shown
+    assert "bad failed" in shown
+    assert (tmp_path / "out" / "ratios.png").stat().st_size > 1000
