@@ -33,7 +33,8 @@ def test_any_number_of_hosts_comes_to_the_params_of_one(tmp_path):
     assert 0.1 < min(zeros) <= max(zeros) < 0.9, zeros
     for ours, theirs in zip(jax.tree.leaves(ended), jax.tree.leaves(alone), strict=True):
         np.testing.assert_array_equal(ours == 0, theirs == 0)
-        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-15)
+        # The weight of the newest gradient in the average is in float32, and differs with the compiler.
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-9)
 
 
 # The second starts a third process, which holds a lock until it ends. If nobody kills it, it leaves a file.
