@@ -73,7 +73,7 @@ def fit_path(
     >>> def train(penalty, w):
     ...     return solve(loss, penalty, w).params
     >>> path = fit_path(train, L1(1.0), [3.0, 2.0, 0.75], jnp.zeros(3), loss=loss, progress=False)
-    >>> path.params.tolist()
+    >>> path.params.round(3).tolist()
     [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [2.25, -0.25, 0.0]]
     >>> path.at(share=0.5).factor
     2.0
