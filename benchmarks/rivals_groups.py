@@ -24,32 +24,19 @@ from rich.table import Table
 from sklearn.datasets import load_digits
 
 from benchmarks.results import Row, add_save, save
+from benchmarks.rivals.regularizers import Groups
 from penalties import GroupLasso, penalized
 
 WIDTHS, BATCH, STRENGTH, SIZE = (64, 300, 100, 10), 64, 5e-4, 10.0
 
 
-def metric_prox(v, metric, step):
-    """argmin_w ½(w − v)ᵀM(w − v) + step·R(w), M diagonal, a group for each column.
-
-    The norm of a column solves Σ (Mv)²/(M·norm + threshold)² = 1, by Newton on the inverse root.
-    """
-    threshold, pull = step * STRENGTH * v.shape[0] ** 0.5, metric * v
-    norm = jnp.zeros((1, v.shape[1]))
-    for _ in range(6):
-        width = metric * norm + threshold
-        total = jnp.sum(pull**2 / width**2, 0, keepdims=True) + 1e-30
-        slope = -2 * jnp.sum(pull**2 * metric / width**3, 0, keepdims=True)
-        norm = jnp.maximum(norm + (1 - total**-0.5) / (-0.5 * total**-1.5 * slope + 1e-30), 0)
-    alive = jnp.linalg.norm(pull, axis=0, keepdims=True) > threshold
-    return jnp.where(alive, pull * norm / (metric * norm + threshold), 0)
-
-
 def hidden_prox(params, metric, step):
     """The prox on the hidden kernels; all other leaves as they are."""
-    hidden = range(len(WIDTHS) - 2)
+    hidden, groups = range(len(WIDTHS) - 2), Groups(STRENGTH)
     return [
-        layer | {"kernel": metric_prox(layer["kernel"], metric[i]["kernel"], step)} if i in hidden else layer
+        layer | {"kernel": groups.metric_prox(layer["kernel"], metric[i]["kernel"], step)}
+        if i in hidden
+        else layer
         for i, layer in enumerate(params)
     ]
 
