@@ -13,6 +13,7 @@ from penalties._choose.quantiles import either
 from penalties._choose.steered import factors_of, with_factors
 from penalties._choose.targets import Plan, ramp
 from penalties._training.penalized import PenalizedState
+from penalties._training.settling import average_weight
 from penalties._tree.opening import Opened
 
 
@@ -43,25 +44,25 @@ class Look(NamedTuple):
     """What is decided in a look, for each leaf that is counted.
 
     Attributes:
-        strides: as in the state.
         factors: the strengths.
         capped, taken: as in the state.
+        weight: that of this step's gradient in the average: 0 in the step of a cut, which goes by it.
         bars: the priorities from which on units are kept; 0 for all.
         groups: of groups, whether each is kept, and whether it is let go from zero; None of single weights,
             where it is found from the bar without storing it.
     """
 
-    strides: dict[str, Array]
     factors: Array
     capped: Array
     taken: Array
+    weight: Array
     bars: Array
     groups: list[tuple[Array, Array] | None]
 
 
 def looked(plan: Plan, state: Any, params: Any, step: Array, last: Array, reached: Array) -> Look:
     """What a look at all weights decides: strengths before the cut, which units are kept from there on."""
-    moments = _moments(plan, state, state.penalized.average, params)
+    moments = _moments(plan, state, params)
     now = strengths_in(plan, state)
     factors, capped = either(
         (step > 0) & ~reached,
@@ -70,8 +71,9 @@ def looked(plan: Plan, state: Any, params: Any, step: Array, last: Array, reache
     )
     living = controller.living(plan, [m.weights for m in moments])
     taken = plan.share(jnp.maximum(living - plan.keep, 0))
+    cuts = reached & jnp.any(living != plan.keep)
     bars = either(
-        reached & jnp.any(living != plan.keep),
+        cuts,
         lambda: controller.bars(plan, moments),
         lambda: jnp.zeros(len(moments), jnp.int32),
     )
@@ -79,10 +81,11 @@ def looked(plan: Plan, state: Any, params: Any, step: Array, last: Array, reache
         controller.chosen(unit.penalty, m.weights, m.average, bars[i]) if unit.grouped else None
         for i, (unit, m) in enumerate(zip(plan.units, moments, strict=True))
     ]
-    return Look(state.strides, factors, capped, taken, bars, groups)
+    weight = jnp.where(cuts, 0, average_weight(step, None))
+    return Look(factors, capped, taken, weight, bars, groups)
 
 
-def not_looked(plan: Plan, state: Any, reached: Array) -> Look:
+def not_looked(plan: Plan, state: Any, step: Array, reached: Array) -> Look:
     """What goes on in the steps between: the same strengths, and all units kept."""
     groups = [
         (jnp.ones(unit.shape, jnp.bool_), jnp.zeros(unit.shape, jnp.bool_)) if unit.grouped else None
@@ -90,16 +93,16 @@ def not_looked(plan: Plan, state: Any, reached: Array) -> Look:
     ]
     factors = jnp.where(reached, 0, strengths_in(plan, state))
     bars = jnp.zeros(len(plan.units), jnp.int32)
-    return Look(state.strides, factors, state.capped, state.taken, bars, groups)
+    return Look(factors, state.capped, state.taken, average_weight(step, None), bars, groups)
 
 
-def with_units(plan: Plan, look: Look, average: Any, params: Any, updates: Any, held: Array) -> optax.Updates:
+def with_units(plan: Plan, look: Look, state: Any, params: Any, updates: Any, held: Array) -> optax.Updates:
     """The updates, once zeros are held those after which what is kept, and nothing else, is not zero."""
     opened = Opened(updates)
     at = {leaf.path: i for i, leaf in enumerate(opened.leaves)}
     new = {}
     for unit, m, bar, group in zip(
-        plan.units, _moments(plan, look, average, params), look.bars, look.groups, strict=True
+        plan.units, _moments(plan, state, params), look.bars, look.groups, strict=True
     ):
         if unit.paths[0] not in at:
             continue
@@ -124,7 +127,7 @@ def strengths_in(plan: Plan, state: Any) -> Array:
     return jnp.stack([of[unit.paths[0]].astype(jnp.float32) for unit in plan.units])
 
 
-def _moments(plan: Plan, state: Any, average: Any, params: Any) -> list[Moment]:
+def _moments(plan: Plan, state: Any, params: Any) -> list[Moment]:
     values = {leaf.path: leaf.value for leaf in Opened(params).leaves}
-    averages = {leaf.path: leaf.value for leaf in Opened(average).leaves}
+    averages = {leaf.path: leaf.value for leaf in Opened(state.penalized.average).leaves}
     return [Moment(unit.of(values), unit.of(averages), unit.of(state.strides)) for unit in plan.units]

@@ -1,6 +1,6 @@
 """How far an optimizer moves for each unit of the direction it is fed, whatever optimizer it is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -8,12 +8,16 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from penalties._choose.quantiles import either
 from penalties._numerics import widen
 from penalties._tree.opening import Opened
 
+# Of a larger leaf about as many weights are looked at.
+SAMPLE = 1 << 14
+
 
 class MeasuredState(NamedTuple):
-    """The state of `measured`.
+    """The state of what `measured` makes.
 
     Attributes:
         inner_state: the state of the optimizer.
@@ -25,26 +29,39 @@ class MeasuredState(NamedTuple):
     strides: dict[str, Array]
 
 
-def measured(
-    optimizer: optax.GradientTransformationExtraArgs, strides: Mapping[str, Array]
-) -> optax.GradientTransformationExtraArgs:
-    """The optimizer as it is, with its strides in its state; those so far are `strides`."""
+def measured(update: Callable[..., Any], due: Array) -> Callable[..., Any]:
+    """The `update` of an optimizer, with its strides in its state; they are measured where `due`."""
 
-    def init(params: Any) -> Any:
-        return MeasuredState(optimizer.init(params), dict(strides))
-
-    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
-        steps, inner_state = optimizer.update(updates, state.inner_state, params, **extra_args)
-        weights, fed, made = (
-            {leaf.path: leaf.value for leaf in Opened(tree).leaves} for tree in (params, updates, steps)
+    def measuring(fed: Any, state: Any, params: Any, **extra_args: Any) -> tuple[Any, MeasuredState]:
+        steps, inner_state = update(fed, state.inner_state, params, **extra_args)
+        params, fed, made = (
+            {leaf.path: leaf.value for leaf in Opened(tree).leaves} for tree in (params, fed, steps)
         )
-        strides = {
-            path: _next(stride, weights[path], fed[path], made[path]) if path in made else stride
-            for path, stride in state.strides.items()
+        samples = {
+            path: sample(params[path], fed[path], made[path]) for path in state.strides if path in made
         }
-        return steps, MeasuredState(inner_state, strides)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+        def measure() -> dict[str, Array]:
+            new = {path: _next(state.strides[path], *arrays) for path, arrays in samples.items()}
+            return state.strides | new
+
+        return steps, MeasuredState(inner_state, either(due, measure, lambda: state.strides))
+
+    return measuring
+
+
+def sample(*arrays: Array) -> list[Array]:
+    """Of arrays of one shape every k-th slice along their longest axis.
+
+    These are evenly spread, and of an array on many devices each has its own: nothing is moved. Along an axis
+    that is sharded by its type JAX slices only what divides evenly, so that another one is taken.
+    """
+    specs = [jax.typeof(x).sharding.spec for x in arrays]
+    free = [0 if any(parts) else n for n, *parts in zip(arrays[0].shape, *specs, strict=True)]
+    every = min(arrays[0].size // SAMPLE, max(free, default=0))
+    if every < 2:
+        return list(arrays)
+    return [jax.lax.slice_in_dim(x, every // 2, None, every, free.index(max(free))) for x in arrays]
 
 
 @jax.jit

@@ -5,7 +5,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax import Array
 
 from penalties._choose.quantiles import either
 from penalties._choose.steering import (
@@ -18,8 +17,8 @@ from penalties._choose.steering import (
 from penalties._choose.strides import MeasuredState, measured
 from penalties._choose.targets import Plan, check_plan, is_due, last_before_refit
 from penalties._penalty.base import Penalty
-from penalties._training.penalized import penalized
-from penalties._training.scheduled import require_params
+from penalties._training.penalized import penalized, stepped
+from penalties._training.scheduled import penalty_at, require_params
 from penalties._tree.opening import Opened
 
 
@@ -118,26 +117,26 @@ def to_sparsity(
         reached = step + 1 >= last
         held = state.held & reached
 
-        def strides() -> dict[str, Array]:
-            measuring = penalized(measured(inner, state.strides), plan.steered())
-            now = state.penalized._replace(
-                inner_state=MeasuredState(state.penalized.inner_state, state.strides)
-            )
-            new: Any = measuring.update(updates, now, params, **extra_args)[1]
-            return new.inner_state.strides
-
-        # A look reads whole leaves and gives numbers: it costs nothing in the steps without one.
+        # A look reads whole leaves and gives numbers: it costs nothing in the steps without one. It is at
+        # what a step begins with, so that no update waits for the gradients of all leaves.
         look = either(
             is_due(step, last) | (reached & ~held),
-            lambda: looked(plan, state._replace(strides=strides()), params, step, last, reached),
-            lambda: not_looked(plan, state._replace(held=held), reached),
+            lambda: looked(plan, state, params, step, last, reached),
+            lambda: not_looked(plan, state._replace(held=held), step, reached),
         )
         within = with_strengths(plan, state.penalized, look.factors, reached)
-        made, now = penalized(inner, plan.steered()).update(updates, within, params, **extra_args)
-        made = with_units(plan, look, state.penalized.average, params, made, reached)
-        taken = jnp.where(reached & ~held, look.taken, state.taken)
-        return made, state._replace(
-            penalized=now, strides=look.strides, held=reached, capped=look.capped, taken=taken
+        strengths, given = penalty_at(plan.steered(), within)
+        within = within._replace(inner_state=MeasuredState(within.inner_state, state.strides), given=given)
+        measuring = measured(inner.update, is_due(step + 1, last) & ~reached)
+        made, now = stepped(measuring, strengths, look.weight, updates, within, params, extra_args)
+        after: Any = now.inner_state
+        state = state._replace(
+            penalized=now._replace(inner_state=after.inner_state),
+            strides=after.strides,
+            held=reached,
+            capped=look.capped,
+            taken=jnp.where(reached & ~held, look.taken, state.taken),
         )
+        return with_units(plan, look, state, params, made, reached), state
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -69,9 +69,9 @@ def slopes(penalty: Any, w: Any) -> Array:
     """φ′ of the size of each unit."""
     wide = widened(w)
     first, *rest = (term.slopes_at(wide) for term in kinks(penalty))
-    # A slope that is the same for all sizes is one number.
-    shape = _units(penalty).sizes_at(wide).shape
-    return _once(penalty, jnp.broadcast_to(sum(rest, first), shape), w)
+    # A slope that is the same for all sizes is one number; on many devices it goes where the sizes are.
+    each = jnp.broadcast_arrays(sum(rest, first), _units(penalty).sizes_at(wide))[0]
+    return _once(penalty, each, w)
 
 
 def _once(penalty: Any, of_units: Array, w: Any) -> Array:

@@ -190,19 +190,27 @@ def penalized(
         require_params(params, "penalized")
         current, given = penalty_at(penalty, state)
         weight = settling.average_weight(state.penalty_step, decay)
-        step = Step(current, params, updates, state.average, weight, state.penalty_step)
-        extra_args = _objective_args(extra_args, current, params, step)
-        steps, inner_state = optimizer.update(step.fed, state.inner_state, params, **extra_args)
-        if "value_fn" in extra_args:
-            inner_state = _forget_objective(inner_state)
-        new = step.settled(steps)
-        watched = state.watched
-        if watched is not None:
-            watched = watched_after(watched, step.weights.leaves, step.moves(new), state.penalty_step)
-        count = increment(state.penalty_step)
-        return new, PenalizedState(inner_state, current, given, step.average, count, watched)
+        new, after = stepped(optimizer.update, current, weight, updates, state, params, extra_args)
+        return new, after._replace(given=given)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def stepped(
+    update: Any, penalty: Penalty, weight: Array, updates: Any, state: Any, params: Any, extra_args: Any
+) -> tuple[Any, PenalizedState]:
+    """One step with an optimizer's `update`, this penalty, and this weight of the gradient in the average."""
+    step = Step(penalty, params, updates, state.average, weight, state.penalty_step)
+    extra_args = _objective_args(extra_args, penalty, params, step)
+    steps, inner_state = update(step.fed, state.inner_state, params, **extra_args)
+    if "value_fn" in extra_args:
+        inner_state = _forget_objective(inner_state)
+    new = step.settled(steps)
+    watched = state.watched
+    if watched is not None:
+        watched = watched_after(watched, step.weights.leaves, step.moves(new), state.penalty_step)
+    count = increment(state.penalty_step)
+    return new, PenalizedState(inner_state, penalty, state.given, step.average, count, watched)
 
 
 def _refuse_lookahead(inner_state: Any) -> None:

@@ -1,0 +1,50 @@
+"""What `to_sparsity` knows of an optimizer: how far it moves, measured on part of a large leaf."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from penalties import L1, sparsity, to_sparsity
+from penalties._choose.strides import SAMPLE, sample
+
+
+@pytest.mark.parametrize("shape", [(7, 3000), (3000, 7), (3, 100, 100), (1, 50_021)])
+def test_a_sample_is_spread_along_the_longest_axis(shape):
+    x = np.arange(np.prod(shape)).reshape(shape)
+    taken, same = map(np.asarray, sample(x, x + 1))
+    np.testing.assert_array_equal(taken + 1, same)
+    assert SAMPLE <= taken.size < 2 * SAMPLE or taken.size == x.size
+    assert taken.ndim == x.ndim
+    assert np.mean(taken) == pytest.approx(np.mean(x), rel=0.01)
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (100, 160)])
+def test_of_few_weights_all_are_taken(shape):
+    (taken,) = sample(jnp.ones(shape))
+    assert taken.shape == shape
+
+
+def test_the_stride_of_plain_descent_is_its_rate():
+    params = jnp.linspace(-1.0, 1.0, 80_000).reshape(400, 200)
+    optimizer = to_sparsity(optax.sgd(0.125), L1(1.0), 0.5, 200)
+    state, step = optimizer.init(params), jax.jit(optimizer.update)
+    for _ in range(12):
+        _, state = step(1e-3 * jnp.cos(99 * params), state, params)
+    assert state.strides[""] == pytest.approx(0.125, rel=1e-5)
+
+
+def test_the_cut_goes_by_the_average_before_its_own_gradient():
+    """Too many are zero: some are let go, the ones the loss pulls at most so far."""
+    params = jnp.concatenate([jnp.ones(2), jnp.zeros(8)])
+    optimizer = to_sparsity(optax.sgd(1e-4), L1(1.0), 0.5, 140, floor=0.0)
+    state, average = optimizer.init(params), jnp.arange(10.0) / 10
+    within = state.penalized._replace(penalty_step=jnp.asarray(69, jnp.int32), average=average)
+    state = state._replace(strides={"": jnp.float32(1e-4)}, penalized=within)
+    surprise = jnp.where(jnp.arange(10) < 7, 1e6, 0.0)
+    updates, state = jax.jit(optimizer.update)(surprise, state, params)
+    assert state.held
+    assert np.flatnonzero(params + updates).tolist() == [0, 1, 7, 8, 9]
+    assert sparsity(params + updates).share == 0.5
+    np.testing.assert_array_equal(state.penalized.average, average)
