@@ -2,15 +2,16 @@
 
 python -m benchmarks.choosing    --quick    --save FILE
 
-- A warm path over 30 strengths against 30 trainings of their own, compilation of both included.
-- Cross-validation of a lasso in one vmapped run, compiled before, against scikit-learn's LassoCV.
+- A warm path over 30 strengths against 30 trainings of their own, without and with compilation of both.
+- Cross-validation of a lasso in one vmapped run, compiled before, against LassoCV, skglm and celer.
 - `solve` on one lasso, compiled before, against scikit-learn's Lasso.
 - A training step of `to_sparsity` against one of `penalized`.
 
-scikit-learn gets the loosest of a few tolerances with which its result is as near to the exact one as ours.
+Peers get the loosest of a few tolerances with which their result is as near to the exact one as ours.
 """
 
 import argparse
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -21,9 +22,10 @@ import numpy as np
 import optax
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import Lasso, LassoCV
+from sklearn.linear_model import Lasso
 from sklearn.preprocessing import PolynomialFeatures
 
+from benchmarks.lasso_peers import lasso_peers
 from benchmarks.results import Row, add_save, save
 from benchmarks.targets import Training, init, logits
 from benchmarks.timing import Ratio, console, medians, show
@@ -44,26 +46,46 @@ def path(count: int, dense: int, each: int, cold: int, repeats: int) -> list[Row
     def accuracy(params: Any) -> Any:
         return jnp.mean(logits(params, training.test.x).argmax(-1) == training.test.y)
 
-    def along(train: Callable[..., Any]) -> Any:
-        start = jax.jit(lambda: trained(optax.adam(2e-3), init(seed), dense))()
-        return fit_path(train, penalty, factors, start, score=accuracy, progress=False)
+    start = jax.jit(lambda: trained(optax.adam(2e-3), init(seed), dense))
 
-    def warm() -> Any:
-        return along(lambda p, params: trained(penalized(optax.adam(2e-3), p), params, each))
+    def along(train: Callable[..., Any], some: np.ndarray) -> Any:
+        return fit_path(train, penalty, some, start(), score=accuracy, progress=False)
 
-    def alone() -> Any:
+    def warm(some: np.ndarray) -> Any:
+        return along(lambda p, params: trained(penalized(optax.adam(2e-3), p), params, each), some)
+
+    def alone(some: np.ndarray) -> Any:
         rate = optax.cosine_decay_schedule(3e-3, cold)
-        return along(lambda p, params: trained(penalized(optax.adam(rate), p), init(seed), cold))
+        return along(lambda p, params: trained(penalized(optax.adam(rate), p), init(seed), cold), some)
 
-    paths = {"warm": warm(), "alone": alone()}
+    paths = {"warm": warm(factors), "alone": alone(factors)}
     for share in (0.9, 0.95, 0.98):
         points = {name: found[int(abs(found.shares - share).argmin())] for name, found in paths.items()}
         said = (f"{name} {point.score:.1%} with {point.share:.1%} zeros" for name, point in points.items())
         console.print(f"digits, about {share:.0%} zeros, before any refit: {'; '.join(said)}")
-    times = medians({"warm": lambda: warm().scores, "alone": lambda: alone().scores}, repeats)
+    times = medians(
+        {"start": start}
+        | {f"warm, {len(some)}": lambda some=some: warm(some).scores for some in (factors[:1], factors)}
+        | {f"alone, {len(some)}": lambda some=some: alone(some).scores for some in (factors[:1], factors)},
+        repeats,
+    )
+    # What one more strength takes, without what is compiled; a path has its dense start besides.
+    more = {
+        name: (times[f"{name}, {count}"] - times[f"{name}, 1"]) / (count - 1) for name in ("warm", "alone")
+    }
+    compiled = times["start"] + count * more["warm"], count * more["alone"]
     return show(
-        f"{count} strengths, with compilation",
-        [Ratio("a warm path", "trainings of their own", times["warm"], times["alone"], 1 / 6)],
+        f"{count} strengths",
+        [
+            Ratio("a warm path, compiled", "trainings of their own", *compiled, 1 / 6),
+            Ratio(
+                "the same, with compilation",
+                "trainings of their own",
+                times[f"warm, {count}"],
+                times[f"alone, {count}"],
+                None,
+            ),
+        ],
         "s",
     )
 
@@ -90,19 +112,19 @@ def cross_validation(squares: bool, count: int, goal: float, repeats: int) -> li
     def ours() -> Any:
         return cross_validate(with_intercept, L1(2.0).on("w"), *data, factors=alphas, params=start, tol=1e-4)
 
-    def theirs(tolerance: float) -> np.ndarray:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            fitted = LassoCV(alphas=alphas, cv=5, tol=tolerance, max_iter=100_000).fit(x, y)
-        return fitted.mse_path_.mean(1)
-
-    exact = theirs(1e-10)
+    peers = lasso_peers(x, y, alphas, 5)
+    exact = peers["LassoCV"](1e-10)
     error = np.abs(ours().mean - exact).max() / exact.min()
-    tolerance = as_exact(lambda t: np.abs(theirs(t) - exact).max() / exact.min(), error)
-    times = medians({"ours": lambda: ours().mean, "theirs": lambda: theirs(tolerance)}, repeats)
+    rivals: dict[str, Callable[[], Any]] = {}
+    for name, mean in peers.items():
+        tolerance = as_exact(lambda t, mean=mean: np.abs(mean(t) - exact).max() / exact.min(), error)
+        rivals[f"{name}(tol={tolerance:.0e})"] = functools.partial(mean, tolerance)
+    times = medians({"ours": lambda: ours().mean} | rivals, repeats)
     title = f"cross-validation, {x.shape[0]} × {x.shape[1]}, {count} strengths, 5 folds; error {error:.0e}"
-    rival = f"LassoCV(tol={tolerance:.0e})"
-    return show(title, [Ratio("cross_validate", rival, times["ours"], times["theirs"], goal)])
+    goals = dict.fromkeys(rivals) | {next(iter(rivals)): goal}
+    return show(
+        title, [Ratio("cross_validate", name, times["ours"], times[name], goals[name]) for name in rivals]
+    )
 
 
 def one_lasso(samples: int, features: int, repeats: int) -> list[Row]:
@@ -168,6 +190,8 @@ def main() -> None:
         rows += cross_validation(True, 100, 1 / 2, 11)
     rows += one_lasso(*((20, 30, 1) if quick else (100, 500, 31)))
     rows += target(*((64, 2, 8, 3) if quick else (1024, 4, 128, 41)))
+    if not quick:
+        rows += target(2048, 4, 256, 21)
     save(asked.save, rows)
 
 

@@ -58,7 +58,7 @@ def show(title: str, ratios: list[Ratio], unit: str = "ms") -> list[Row]:
     for r in ratios:
         met = r.goal is None or r.value <= r.goal
         shown = f"{r.value:.2f}" if r.goal is None else f"[{'green' if met else 'red'}]{r.value:.2f}[/]"
-        goal = "" if r.goal is None else f"≤ {r.goal}"
+        goal = "" if r.goal is None else f"≤ {r.goal:.3g}"
         table.add_row(r.what, f"{factor * r.ours:.2f}", r.peer, f"{factor * r.theirs:.2f}", shown, goal)
     console.print(table)
     return [

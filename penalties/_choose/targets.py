@@ -153,6 +153,11 @@ def _the_entry(which: PerLeaf, units: Counted) -> int:
     return found.pop()
 
 
+def as_share(share: Array) -> Array:
+    """A target that somebody set between steps, where no error can be raised: in [0, 1], and 0 for NaN."""
+    return jnp.where(jnp.isnan(share), 0, jnp.clip(share, 0, 1))
+
+
 def last_before_refit(steps: Array, cut: float) -> Array:
     """How many steps there are up to the cut."""
     return jnp.maximum(jnp.round(cut * steps.astype(jnp.float32)).astype(jnp.int32), 1)

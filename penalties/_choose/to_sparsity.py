@@ -15,7 +15,7 @@ from penalties._choose.steering import (
     with_units,
 )
 from penalties._choose.strides import MeasuredState, measured
-from penalties._choose.targets import Plan, check_plan, is_due, last_before_refit
+from penalties._choose.targets import Plan, as_share, check_plan, is_due, last_before_refit
 from penalties._penalty.base import Penalty
 from penalties._training.penalized import penalized, stepped
 from penalties._training.scheduled import penalty_at, require_params
@@ -64,7 +64,8 @@ def to_sparsity(
 
     Returns:
         A transform to use in place of the optimizer; its place is that of `penalized`. Its state has the
-        `target` and `steps`, which may be changed between steps without a new compile, after the cut as well.
+        `target` and `steps`, which may be changed between steps without a new compile, after the cut as well;
+        a target of NaN counts as 0.
         `target_report(state)` says how far it is, and what the cut had to take.
 
     Ties in size, many in bfloat16, are broken by place. Weights are compared to 12 bits.
@@ -111,7 +112,7 @@ def to_sparsity(
         require_params(params, "to_sparsity")
         wanted = jax.tree.map(lambda share: jnp.asarray(share, jnp.float32), state.target)
         state = state._replace(target=wanted, steps=jnp.asarray(state.steps, jnp.int32))
-        plan = Plan(penalty, Opened(params).leaves, wanted, floor)
+        plan = Plan(penalty, Opened(params).leaves, jax.tree.map(as_share, wanted), floor)
         step = state.penalized.penalty_step
         last = last_before_refit(state.steps, cut)
         reached = step + 1 >= last
