@@ -23,6 +23,7 @@ import argparse
 
 from benchmarks import compiling, targets, tracing, training, values
 from benchmarks.results import Row, add_save, save
+from benchmarks.small_networks import CNN, MLP
 
 PARTS = ("values", "leaves", "training", "tracing", "compiling", "targets")
 
@@ -48,5 +49,7 @@ if __name__ == "__main__":
     if "compiling" in parts:
         rows += compiling.compiling([10] if asked.quick else [100, 400, 1000], 1 if asked.quick else 5)
     if "targets" in parts:
-        rows += targets.targets(*((140, 1) if asked.quick else (1000, 3)))
+        for network in (MLP, CNN):
+            few, full = (140, 1, ("adam",)), (1000, 5, tuple(targets.RATES))
+            rows += targets.targets(network, *(few if asked.quick else full))
     save(asked.save, rows)

@@ -27,7 +27,8 @@ from sklearn.preprocessing import PolynomialFeatures
 
 from benchmarks.lasso_peers import lasso_peers
 from benchmarks.results import Row, add_save, save
-from benchmarks.targets import Training, init, logits
+from benchmarks.small_networks import MLP
+from benchmarks.targets import Training
 from benchmarks.timing import Ratio, console, medians, show
 from benchmarks.training import deep_network, stepping
 from penalties import L1, cross_validate, fit_path, kernels, penalized, solve, to_sparsity
@@ -44,9 +45,9 @@ def path(count: int, dense: int, each: int, cold: int, repeats: int) -> list[Row
         return training.by(optimizer, params, optimizer.init(params), seed, 0, steps)[0]
 
     def accuracy(params: Any) -> Any:
-        return jnp.mean(logits(params, training.test.x).argmax(-1) == training.test.y)
+        return jnp.mean(MLP.logits(params, training.test.x).argmax(-1) == training.test.y)
 
-    start = jax.jit(lambda: trained(optax.adam(2e-3), init(seed), dense))
+    start = jax.jit(lambda: trained(optax.adam(2e-3), MLP.init(seed), dense))
 
     def along(train: Callable[..., Any], some: np.ndarray) -> Any:
         return fit_path(train, penalty, some, start(), score=accuracy, progress=False)
@@ -56,7 +57,7 @@ def path(count: int, dense: int, each: int, cold: int, repeats: int) -> list[Row
 
     def alone(some: np.ndarray) -> Any:
         rate = optax.cosine_decay_schedule(3e-3, cold)
-        return along(lambda p, params: trained(penalized(optax.adam(rate), p), init(seed), cold), some)
+        return along(lambda p, params: trained(penalized(optax.adam(rate), p), MLP.init(seed), cold), some)
 
     paths = {"warm": warm(factors), "alone": alone(factors)}
     for share in (0.9, 0.95, 0.98):

@@ -23,7 +23,7 @@ from benchmarks.rivals.data import Data, Splits
 from benchmarks.rivals.methods import METHODS, Method, cosine
 from benchmarks.rivals.pruning import pruning
 from benchmarks.rivals.regularizers import Lasso
-from benchmarks.targets import logits
+from benchmarks.small_networks import mlp_logits
 from benchmarks.timing import console
 from penalties import L1, L2, add_penalty, hold_zeros, kernels, sparsity, to_sparsity
 
@@ -62,7 +62,7 @@ class Network:
         return [{"kernel": initial(key, (a, b)), "bias": jnp.zeros(b)} for key, a, b in shapes]
 
     def loss(self, params: Any, data: Data) -> Array:
-        return optax.softmax_cross_entropy_with_integer_labels(logits(params, data.x), data.y).mean()
+        return optax.softmax_cross_entropy_with_integer_labels(mlp_logits(params, data.x), data.y).mean()
 
     def trained(self, optimizer: Any, params: Any, seed: Array, first: int, last: int) -> Any:
         """The params after these steps."""
@@ -79,7 +79,7 @@ class Network:
 
     def found(self, params: Any) -> Found:
         def accuracy(data: Data) -> Array:
-            return jnp.mean(jnp.argmax(logits(params, data.x), -1) == data.y)
+            return jnp.mean(jnp.argmax(mlp_logits(params, data.x), -1) == data.y)
 
         _, validation, test = self.splits
         share = sparsity(params, kernels).share
