@@ -15,7 +15,7 @@ columns, with the weights of all others held at zero. How many are taken is chos
 test data are looked at once.
 
 Written to ./feature_selection.png: the size of each column's weights over the strength, and what k columns
-give.
+give. And to ./feature_selection.html the path as a page, to slide over the strengths.
 """
 
 import argparse
@@ -49,6 +49,7 @@ from penalties import (
     rank_features,
     strength_grid,
     strength_max,
+    write_page,
 )
 
 mpl.use("Agg")
@@ -117,7 +118,9 @@ def train(optimizer: optax.GradientTransformation, params: dict, data: Data, ste
 # The orders of the columns
 
 
-def rank_by_path(penalty: Penalty, data: Data, points: int, steps: int) -> tuple[FeatureRanking, Path]:
+def rank_by_path(
+    penalty: Penalty, data: Data, held_out: Data, points: int, steps: int
+) -> tuple[FeatureRanking, Path]:
     params = init_network(0)
     weakest_last = strength_grid(3 * strength_max(penalty, jax.grad(loss)(params, data)), count=points)
 
@@ -126,7 +129,10 @@ def rank_by_path(penalty: Penalty, data: Data, points: int, steps: int) -> tuple
         optimizer = penalized(optax.adam(3e-3), penalty + L2(1e-2).on("out/kernel"))
         return train(optimizer, params, data, steps)
 
-    path = fit_path(fit, penalty, weakest_last[::-1], params, progress=False)
+    def score(params):
+        return r2(params, held_out)
+
+    path = fit_path(fit, penalty, weakest_last[::-1], params, score=score, progress=False)
     return rank_features(path, "first/kernel"), path
 
 
@@ -225,7 +231,8 @@ def main() -> None:
         with console.status(f"{name} ..."):
             begun = time.perf_counter()
             if name in ours:
-                ranking, paths[name] = rank_by_path(ours[name].on("first/kernel"), data, points, steps)
+                penalty = ours[name].on("first/kernel")
+                ranking, paths[name] = rank_by_path(penalty, data, held_out, points, steps)
                 orders[name] = ranking.order
             else:
                 orders[name] = by_scikit_learn(name, data)
@@ -246,7 +253,11 @@ def main() -> None:
     table.add_row("none: all columns", "", f"{FEATURES}", "abcde", f"{everything:.3f}", "")
     console.print(table)
     draw(paths["group log-sum"], tests, chosen, args.out)
-    console.print(f"The picture: {args.out}")
+    page = args.out.with_suffix(".html")
+    names = [next((name for name, at in REAL.items() if at == i), f"other {i}") for i in range(FEATURES)]
+    title = "Which of 100 columns matter"
+    write_page(paths["group log-sum"], page, leaf="first/kernel", names=names, title=title)
+    console.print(f"The picture: {args.out}; the page: {page}")
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def test_mcp_leaves_large_weights_as_they_are():
 def test_a_network_finds_the_columns_that_matter_and_is_better_on_them_alone():
     data, held_out, _ = feature_selection.make_data(seed=1)
     penalty = Grouped(LogSum(1.0, epsilon=0.03), axis=0).on("first/kernel")
-    ranking, _ = feature_selection.rank_by_path(penalty, data, points=15, steps=100)
+    ranking, _ = feature_selection.rank_by_path(penalty, data, held_out, points=15, steps=100)
     assert set(ranking.top(5)) == set(feature_selection.REAL.values())
     networks = feature_selection.make_judge(data, 200)(ranking.order)
     scores = jax.vmap(feature_selection.r2, (0, None))(networks, held_out)
