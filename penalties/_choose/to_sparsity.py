@@ -17,7 +17,7 @@ from penalties._choose.steering import (
 from penalties._choose.strides import MeasuredState, measured
 from penalties._choose.targets import Plan, as_share, check_plan, is_due, last_before_refit
 from penalties._penalty.base import Penalty
-from penalties._training.penalized import penalized, stepped
+from penalties._training.penalized import PenalizedState, penalized, stepped
 from penalties._training.scheduled import penalty_at, require_params
 from penalties._tree.opening import Opened
 
@@ -72,7 +72,7 @@ def to_sparsity(
 
     Raises:
         TypeError: the penalty has no rule for zeros, no kink, or both single zeros and groups on one leaf;
-            the optimizer is none; a target or steps is no number.
+            the optimizer is none, or (in `init`) has `penalized` in it; a target or steps is no number.
         ValueError: a target outside [0, 1), or one that leaves no unit in a leaf (in `init`); fewer steps
             than the ramp needs; in `update`, without `params`.
 
@@ -101,6 +101,7 @@ def to_sparsity(
         plan = Plan(penalty, Opened(params).leaves, target, floor)
         plan.require_some()
         state: Any = penalized(inner, plan.steered()).init(params)
+        _refuse_penalized(state.inner_state)
         wanted = jax.tree.map(lambda share: jnp.array(share, jnp.float32), target)
         strides = {path: jnp.zeros((), jnp.float32) for unit in plan.units for path in unit.paths}
         no, nothing = jnp.zeros((), jnp.bool_), jnp.full((), jnp.nan, jnp.float32)
@@ -141,3 +142,14 @@ def to_sparsity(
         return with_units(plan, look, state, params, made, reached), state
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _refuse_penalized(inner_state: Any) -> None:
+    def is_penalized(state: Any) -> bool:
+        return isinstance(state, PenalizedState)
+
+    if any(map(is_penalized, jax.tree.leaves(inner_state, is_leaf=is_penalized))):
+        raise TypeError(
+            "to_sparsity(penalized(optimizer, ...), ...) has two penalties that both decide about zeros: give "
+            "it the optimizer alone, and one penalty, `to_sparsity(optimizer, L1(1.0) + L2(0.1), ...)`"
+        )

@@ -21,6 +21,7 @@ from penalties import (
     couplings,
     kernels,
     labels,
+    penalized,
     target_report,
     to_sparsity,
     units,
@@ -205,6 +206,12 @@ def test_units_that_span_leaves_count_once_and_have_one_target():
     ):
         with pytest.raises(error, match=match):
             to_sparsity(optax.sgd(0.1), penalty, target, 200).init(PARAMS)
+
+
+def test_two_that_decide_about_zeros_are_refused():
+    inner = optax.chain(optax.clip(1.0), penalized(optax.sgd(0.1), L2(0.1)))
+    with pytest.raises(TypeError, match=r"give it the optimizer alone, and one penalty"):
+        to_sparsity(inner, L1(1.0), 0.5, 200).init(jnp.ones(4))
 
 
 def test_leaves_without_weights_have_no_unit_to_keep():
