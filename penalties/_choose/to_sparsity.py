@@ -150,6 +150,6 @@ def _refuse_penalized(inner_state: Any) -> None:
 
     if any(map(is_penalized, jax.tree.leaves(inner_state, is_leaf=is_penalized))):
         raise TypeError(
-            "to_sparsity(penalized(optimizer, ...), ...) has two penalties that both decide about zeros: give "
-            "it the optimizer alone, and one penalty, `to_sparsity(optimizer, L1(1.0) + L2(0.1), ...)`"
+            "to_sparsity(penalized(optimizer, ...), ...) has two penalties that both decide about zeros: "
+            "give it the optimizer alone, and one penalty, `to_sparsity(optimizer, L1(1.0) + L2(0.1), ...)`"
         )
