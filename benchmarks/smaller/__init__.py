@@ -1,0 +1,1 @@
+"""Smaller networks, beside Torch-Pruning and Only-Train-Once: `python -m benchmarks.smaller`."""
