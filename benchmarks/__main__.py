@@ -11,6 +11,7 @@ python -m benchmarks.everything FOLDER    all of them, with JSON and a picture
 python -m benchmarks.keras_fit      the epochs of Keras's `fit`
 python -m benchmarks.choosing       paths, cross-validation, `solve`, targets against their peers
 python -m benchmarks.shrinking      what `shrink` costs, and how fast what it returns is
+python -m benchmarks.smaller        smaller networks, beside Torch-Pruning and Only-Train-Once
 python -m benchmarks.rivals         exact zeros, against methods that bring an optimizer of their own
 python -m benchmarks.rivals_groups  groups in a network, and what a lower objective means
 python -m benchmarks.accelerator    a roofline on whatever device JAX finds

@@ -31,6 +31,7 @@ SUITES: dict[str, tuple[str, Sequence[str]]] = {
     "choosing": ("benchmarks.choosing", ["--quick"]),
     "proxes": ("benchmarks.proxes", ["--quick"]),
     "shrinking": ("benchmarks.shrinking", ["--quick"]),
+    "smaller": ("benchmarks.smaller", ["--quick"]),
     "keras_fit": ("benchmarks.keras_fit", ["--repeats", "2", "--batches", "5"]),
     "accelerator": ("benchmarks.accelerator", ["--quick"]),
     "rivals": ("benchmarks.rivals", ["--quick"]),

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 
@@ -67,6 +68,34 @@ def test_another_file_is_refused(benchmarks, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         compared(compare, monkeypatch, capsys, path, path)
     assert "other.json was not written by `--save` of a benchmark" in capsys.readouterr().err
+
+
+def test_pruners_are_chosen_by_validation_and_shown_by_the_test_split(benchmarks):
+    from benchmarks.smaller import task
+
+    def train(at, size, setting, target, seed):
+        def logits(x):  # at rate 1 right where x is 0, as in validation; at rate 2 where it is 1
+            right = (x[:, :1] == setting.rate - 1) & (setting.own == "good")
+            return np.where(right, [[1.0, 0.0]], [[0.0, 1.0]])
+
+        return task.Trained(logits, logits, logits, 3, 7, 0.5)
+
+    zeros, labels = np.zeros((4, 1)), np.zeros(4, int)
+    at = task.Problem("MLP", *(task.Data(zeros + one, labels) for one in (0, 0, 1)))
+    side = task.Side(train, ("bad", "good"), np.asarray, (0.5,))
+    numbers = task.tuned_and_tested(side, at, task.Size(1, 1, (0,), (1, 2), (1, 2), None))["0.5"]
+    assert (numbers["rate"], numbers["own"], numbers["test, %"], numbers["units"]) == (1, 1, 0.0, 3)
+
+
+def test_the_comparison_of_pruners_says_what_it_lacks(benchmarks, monkeypatch, capsys):
+    from benchmarks.smaller import __main__ as smaller
+
+    monkeypatch.setattr(smaller, "has", lambda python, package: package == "torch_pruning")
+    monkeypatch.setattr(smaller, "network", lambda name, methods, python, quick: [])
+    monkeypatch.setattr(sys, "argv", ["smaller", "MLP", "--torch", "python3"])
+    smaller.main()
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "python3 lacks what these need, they are left out: torch, dense; Torch-Pruning" in shown
 
 
 SUITE = """

@@ -8,10 +8,11 @@ Torch is in another environment, or left out:
 
 pip install torch==2.13.0 torch-pruning only_train_once packaging scikit-learn numpy
 
-MLP and CNN: the same network, first weights, batches and splits of digits, as many steps and trials for each.
-Shown are means over five seeds on the test split: right after the cut, and when trained on; the largest change
-of the outputs by the cut, to the largest output; the time of a forward pass before and after. Each framework is
-as it is used, torch eager and JAX compiled: times of one are nothing to measure the other by.
+MLP and CNN: the same network, first weights, batches and splits of digits, as many steps and trials for
+each. Shown are means over five seeds on the test split: right after the cut, and when trained on; the largest
+change of the outputs by the cut, to the largest output; the time of a forward pass before and after. Each
+framework is as it is used, torch eager on one thread, JAX compiled on all: times of one are nothing to
+measure the other by.
 
 outputs: small networks in which every second unit is zero. What is cut, and do the outputs change?
 """
@@ -28,10 +29,11 @@ from rich.table import Table
 
 from benchmarks.results import Row, add_save, save
 from benchmarks.smaller import here
+from benchmarks.smaller.outputs import outputs
 from benchmarks.smaller.task import FULL, IN_TORCH, QUICK, SHAPES, problem, tuned_and_tested
 from benchmarks.timing import console
 
-PARTS = (*SHAPES,)
+PARTS = (*SHAPES, "outputs")
 
 
 def in_torch(python: str, module: str, *arguments: str) -> Any:
@@ -67,7 +69,16 @@ def network(name: str, methods: list[str], python: str, quick: bool) -> list[Row
         console.print(f"{name}: {method} is done", highlight=False)
     title = f"digits, {name}: {size.sparse} steps, a cut, {size.fine} steps, {len(size.tested)} seeds"
     table = Table(title=title)
-    columns = ("removed", "method", "test, %", "just cut", "outputs changed", "units", "parameters", "dense, ms")
+    columns = (
+        "removed",
+        "method",
+        "test, %",
+        "just cut",
+        "outputs changed",
+        "units",
+        "parameters",
+        "dense, ms",
+    )
     for column in (*columns, "small, ms", "training, s"):
         table.add_column(column, justify="left" if column == "method" else "right")
     rows = []
@@ -95,7 +106,9 @@ def network(name: str, methods: list[str], python: str, quick: bool) -> list[Row
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("parts", nargs="*", help=f"which: {', '.join(PARTS)}; all if none is named")
-    parser.add_argument("--torch", default=sys.executable, metavar="PYTHON", help="that has torch and the rest")
+    parser.add_argument(
+        "--torch", default=sys.executable, metavar="PYTHON", help="that has torch and the rest"
+    )
     parser.add_argument("--quick", action="store_true", help="few steps and trials")
     add_save(parser)
     asked = parser.parse_args()
@@ -106,7 +119,11 @@ def main() -> None:
         console.print(f"{asked.torch} lacks what these need, they are left out: {'; '.join(missing)}")
     rows = list[Row]()
     for part in asked.parts or PARTS:
-        rows += network(part, methods, asked.torch, asked.quick)
+        if part == "outputs":
+            theirs = in_torch(asked.torch, "outputs_in_torch") if has(asked.torch, "torch_pruning") else {}
+            rows += outputs(theirs)
+        else:
+            rows += network(part, methods, asked.torch, asked.quick)
     save(asked.save, rows)
 
 

@@ -1,13 +1,13 @@
 """Ours: `to_sparsity` with coupled units, `shrink`, and adam on what is left."""
 
 import functools
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import Array
 
@@ -25,7 +25,8 @@ from benchmarks.smaller.task import (
 from penalties import L1, MCP, Coupled, LogSum, couplings, shrink, to_sparsity
 
 # A penalty, and how much of its even share each layer keeps at least.
-OWN = tuple((penalty, floor) for penalty in (L1(1.0), LogSum(1.0, epsilon=0.1), MCP(1.0)) for floor in (0.5, 0.8))
+OWN = tuple(itertools.product((L1(1.0), LogSum(1.0, epsilon=0.1), MCP(1.0)), (0.5, 0.8)))
+LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def mlp(params: Any, x: Array) -> Array:
@@ -37,8 +38,8 @@ def mlp(params: Any, x: Array) -> Array:
 def cnn(params: Any, x: Array) -> Array:
     x = x.transpose(0, 2, 3, 1)  # XLA's CPU is slow at other layouts
     for name, stride in (("first", 1), ("second", 2)):
-        kernel, layout = params[f"{name}.weight"].transpose(2, 3, 1, 0), ("NHWC", "HWIO", "NHWC")
-        x = jax.lax.conv_general_dilated(x, kernel, (stride, stride), [(1, 1), (1, 1)], dimension_numbers=layout)
+        kernel, around = params[f"{name}.weight"].transpose(2, 3, 1, 0), [(1, 1), (1, 1)]
+        x = jax.lax.conv_general_dilated(x, kernel, (stride, stride), around, dimension_numbers=LAYOUT)
         x = jax.nn.relu(x + params[f"{name}.bias"])
     x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
     x = jax.nn.relu(x @ params["third.weight"].T + params["third.bias"])
@@ -66,7 +67,7 @@ def step_of(apply: Any, optimizer_of: Callable[[Any], optax.GradientTransformati
 
 @functools.cache
 def sparse_training(network: str, own: int | None, steps: int) -> tuple[Callable[..., Any], Step]:
-    """An optimizer from a rate and a target, and its step, compiled once for all of them and for all seeds."""
+    """An optimizer from a rate and a target, and its step, compiled once for all of them and all seeds."""
     apply = NETWORKS[network]
     if own is None:
         return _dense, step_of(apply, _dense)

@@ -1,9 +1,9 @@
 """What all have in common, whichever framework they train in: data, first weights, batches, trials, measures.
 
-Weights have the names and layouts of torch. Every method trains, cuts, and trains on for half as many steps, by
-adam; the rate is constant before the cut, and falls to 0 by a cosine after it. It has 18 settings, 3 rates
-and 6 of its own, each tried on two seeds. For each target the setting is kept that is the
-most accurate on the validation split, ties by the loss there; five other seeds of it are tested, once.
+Weights have the names and layouts of torch. Every method trains, cuts, and trains on for half as many steps,
+by adam; the rate is constant before the cut, and falls to 0 by a cosine after it. It has 18 settings, 3 rates
+and 6 of its own, each tried on two seeds. For each target the setting is kept that is the most accurate on
+the validation split, ties by the loss there; five other seeds of it are tested, once.
 """
 
 import itertools
@@ -80,7 +80,7 @@ class Setting(NamedTuple):
 
 
 class Side(NamedTuple):
-    """A method: trains by a setting, to a target and from a seed; the choices of its own; how inputs are made."""
+    """A method: trains by a setting, to a target, from a seed; what it has to choose; how inputs are made."""
 
     train: Callable[[Problem, Size, Setting, float, int], Trained]
     own: Sequence[Any]
