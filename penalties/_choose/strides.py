@@ -69,8 +69,10 @@ def _next(stride: Array, w: Array, fed: Array, step: Array) -> Array:
     def total(x: Array) -> Array:
         return jnp.sum(jnp.where(w == 0, 0, jnp.abs(widen(x)))).astype(jnp.float32)
 
-    now = total(step) / jnp.maximum(total(fed), jnp.finfo(jnp.float32).tiny)
+    direction = total(fed)
+    now = total(step) / jnp.maximum(direction, jnp.finfo(jnp.float32).tiny)
     first = stride == 0
     after = jnp.where(first, now, stride * (now / jnp.where(first, 1, stride)) ** 0.3)
-    # No step at all (of `optax.MultiSteps`, or after a rate has fallen to 0) says nothing.
-    return jnp.where(jnp.isfinite(now) & (now > 0), after, stride)
+    # No step at all (of `optax.MultiSteps`, or after a rate has fallen to 0) says nothing, and neither does
+    # one that momentum alone makes, where a dead network has no gradient.
+    return jnp.where((direction > 0) & (now > 0) & jnp.isfinite(after), after, stride)

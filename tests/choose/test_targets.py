@@ -27,6 +27,7 @@ from penalties import (
     units,
 )
 from penalties._choose.quantiles import number, ordered, smallest_reaching, untied
+from penalties._choose.strides import measured
 from penalties._choose.units import needed, priorities, sizes, slopes, spread
 
 PARAMS = {"a": {"kernel": jnp.ones((6, 5)), "bias": jnp.ones(5)}, "b": {"kernel": jnp.ones((5, 2))}}
@@ -212,6 +213,16 @@ def test_two_that_decide_about_zeros_are_refused():
     inner = optax.chain(optax.clip(1.0), penalized(optax.sgd(0.1), L2(0.1)))
     with pytest.raises(TypeError, match=r"give it the optimizer alone, and one penalty"):
         to_sparsity(inner, L1(1.0), 0.5, 200).init(jnp.ones(4))
+
+
+def test_a_step_by_momentum_alone_does_not_measure_the_stride():
+    optimizer = measured(optax.sgd(0.1, momentum=0.9), {"w": jnp.zeros(())})
+    params, fed = {"w": jnp.ones(3)}, {"w": jnp.ones(3)}
+    _, state = optimizer.update(fed, optimizer.init(params), params)
+    for _ in range(2):
+        _, after = optimizer.update({"w": jnp.zeros(3)}, state, params)
+        assert 0 < float(after.strides["w"]) == float(state.strides["w"])
+        state = after
 
 
 def test_leaves_without_weights_have_no_unit_to_keep():
