@@ -60,7 +60,7 @@ def found_in(python: str) -> list[str]:
 
 def network(name: str, methods: list[str], python: str, quick: bool) -> list[Row]:
     """The table of one network."""
-    size, found = QUICK if quick else FULL, dict[str, dict[str, dict[str, float]]]()
+    size, found = QUICK if quick else FULL[name], dict[str, dict[str, dict[str, float]]]()
     for method in (*here.SIDES, *methods):
         if method in here.SIDES:
             found[method] = tuned_and_tested(here.SIDES[method], problem(name), size)

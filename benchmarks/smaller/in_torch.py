@@ -215,5 +215,5 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    at, size = problem(asked.network), QUICK if asked.quick else FULL
+    at, size = problem(asked.network), QUICK if asked.quick else FULL[asked.network]
     print(json.dumps(tuned_and_tested(SIDES[asked.method], at, size)))

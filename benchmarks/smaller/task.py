@@ -43,7 +43,10 @@ class Size(NamedTuple):
     own: int | None
 
 
-FULL = Size(1_000, 500, TUNED, TESTED, RATES, None)
+FULL = {
+    "MLP": Size(1_000, 500, TUNED, TESTED, RATES, None),
+    "CNN": Size(600, 300, TUNED, TESTED, RATES, None),
+}
 QUICK = Size(100, 20, TUNED[:1], TESTED[:1], RATES[1:2], 1)
 
 
