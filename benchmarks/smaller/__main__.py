@@ -1,6 +1,6 @@
 """Smaller networks: `to_sparsity` and `shrink` beside Torch-Pruning and Only-Train-Once.
 
-python -m benchmarks.smaller --torch PYTHON           all of it, half an hour on two cores
+python -m benchmarks.smaller --torch PYTHON           all of it, about half an hour on two cores
 python -m benchmarks.smaller --torch PYTHON CNN       one part: MLP, CNN, outputs
 python -m benchmarks.smaller --torch PYTHON --quick   few steps and trials, to see that it runs
 

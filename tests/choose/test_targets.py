@@ -27,7 +27,7 @@ from penalties import (
     units,
 )
 from penalties._choose.quantiles import number, ordered, smallest_reaching, untied
-from penalties._choose.strides import measured
+from penalties._choose.strides import MeasuredState, measured
 from penalties._choose.units import needed, priorities, sizes, slopes, spread
 
 PARAMS = {"a": {"kernel": jnp.ones((6, 5)), "bias": jnp.ones(5)}, "b": {"kernel": jnp.ones((5, 2))}}
@@ -216,11 +216,12 @@ def test_two_that_decide_about_zeros_are_refused():
 
 
 def test_a_step_by_momentum_alone_does_not_measure_the_stride():
-    optimizer = measured(optax.sgd(0.1, momentum=0.9), {"w": jnp.zeros(())})
-    params, fed = {"w": jnp.ones(3)}, {"w": jnp.ones(3)}
-    _, state = optimizer.update(fed, optimizer.init(params), params)
+    optimizer, params = optax.sgd(0.1, momentum=0.9), {"w": jnp.ones(3)}
+    measuring = measured(optimizer.update, jnp.array(True))
+    state = MeasuredState(optimizer.init(params), {"w": jnp.zeros(())})
+    _, state = measuring(params, state, params)
     for _ in range(2):
-        _, after = optimizer.update({"w": jnp.zeros(3)}, state, params)
+        _, after = measuring({"w": jnp.zeros(3)}, state, params)
         assert 0 < float(after.strides["w"]) == float(state.strides["w"])
         state = after
 
