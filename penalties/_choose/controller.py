@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from penalties._choose.quantiles import count, either, number, ordered, smallest_reaching
+from penalties._choose.quantiles import BITS, between, coarse, count, either, smallest_reaching
 from penalties._choose.targets import Plan
 from penalties._choose.units import needed, priorities, sizes, slopes, spread
 from penalties._numerics import like, widen
@@ -16,8 +16,6 @@ from penalties._numerics import like, widen
 CAP = 2.0
 # Within reach is what the optimizer can move to zero in a fifth of the steps up to the cut.
 HORIZON = 5
-# To 0.8 %, which is finer than the next look knows.
-BITS = 16
 # Short of the factor at which a leaf falls below its floor.
 SHORT = 0.999
 
@@ -51,14 +49,15 @@ def factors(
         unit.part.call(needed, m.average, jax.tree.map(lambda stride: ahead * stride, m.stride), now[i])
         for i, (unit, m) in enumerate(both)
     ]
-    keys = [ordered(reach) for reach, _ in found]
-    wanted = plan.wanted(share)
-    free = number(smallest_reaching(keys, jnp.maximum(wanted, 1), plan.pooled, bits=BITS))
-    free = jnp.where(wanted > 0, free, 0)
-    most = plan.own - plan.least
+    # To 0.8 %, which is finer than the next look knows.
+    keys = [coarse(reach) for reach, _ in found]
+    wanted, most = plan.wanted(share), plan.own - plan.least
+    at = smallest_reaching(keys, jnp.maximum(wanted, 1), plan.pooled, bits=BITS)
+    free = jnp.where(wanted > 0, between(at)[1], 0)
+    too_many = (wanted > 0) & (count([k <= at[i].astype(k.dtype) for i, k in enumerate(keys)], False) > most)
     spared = either(
-        jnp.any(count([reach <= free[i] for i, (reach, _) in enumerate(found)], pooled=False) > most),
-        lambda: SHORT * number(smallest_reaching(keys, most + 1, pooled=False)),
+        jnp.any(too_many),
+        lambda: SHORT * between(smallest_reaching(keys, most + 1, pooled=False, bits=BITS))[0],
         lambda: jnp.full_like(free, jnp.inf),
     )
     limit = _limit(plan, moments, [slope for _, slope in found])

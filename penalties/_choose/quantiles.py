@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 # The keys are the bits of a float32 ≥ 0, which are in order, and those of infinity.
 LARGEST = 0x7F800000
+BITS = 16  # of a `coarse` key
+_REST = 31 - BITS
 
 
 def ordered(x: Array) -> Array:
@@ -22,8 +24,18 @@ def ordered(x: Array) -> Array:
     return jnp.where(jnp.isnan(x), LARGEST, bits)
 
 
-def number(key: Array) -> Array:
-    """The number of an `ordered` key, float32."""
+def coarse(x: Array) -> Array:
+    """`ordered` to 16 bits, which tell numbers 0.8 % apart: half of the memory, in half of the passes."""
+    return (ordered(x) >> _REST).astype(jnp.uint16)
+
+
+def between(key: Array) -> tuple[Array, Array]:
+    """The least and the largest float32 that have this `coarse` key."""
+    low = key.astype(jnp.int32) << _REST
+    return _number(low), _number(low | ((1 << _REST) - 1))
+
+
+def _number(key: Array) -> Array:
     return jax.lax.bitcast_convert_type(key, jnp.float32)
 
 
@@ -42,25 +54,20 @@ def smallest_reaching(keys: Sequence[Array], wanted: Array, pooled: bool, *, bit
     """For each leaf the smallest x ≥ 0 for which `wanted` of its keys are ≤ x, by bisection; int32.
 
     Args:
-        keys: for each leaf ints in [0, 2³¹).
+        keys: for each leaf ints in [0, 2^bits).
         wanted: for each leaf how many, ≥ 1; pooled, the same number for each, of all keys together.
         pooled: whether all leaves count as one.
-        bits: how many bits of x to find, the highest; all others are ones. Each is one pass over the keys.
+        bits: how many each key has. Each is one pass over the keys.
     """
-    rest = 31 - bits
 
-    def whole(x: Array) -> Array:
-        return x << rest | ((1 << rest) - 1)
-
-    def halve(_: int, between: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = between
+    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
         middle = low + (high - low) // 2
-        counts = count([k <= whole(middle[i]) for i, k in enumerate(keys)], pooled)
-        enough = counts >= wanted
+        enough = count([k <= middle[i].astype(k.dtype) for i, k in enumerate(keys)], pooled) >= wanted
         return jnp.where(enough, low, middle + 1), jnp.where(enough, middle, high)
 
     ends = jnp.zeros(len(keys), jnp.int32), jnp.full(len(keys), (1 << bits) - 1, jnp.int32)
-    return whole(jax.lax.fori_loop(0, bits, halve, ends)[1])
+    return jax.lax.fori_loop(0, bits, halve, ends)[1]
 
 
 def either(condition: Array, one: Callable[[], T], other: Callable[[], T]) -> T:

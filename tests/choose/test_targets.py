@@ -26,7 +26,7 @@ from penalties import (
     to_sparsity,
     units,
 )
-from penalties._choose.quantiles import number, ordered, smallest_reaching, untied
+from penalties._choose.quantiles import BITS, between, coarse, ordered, smallest_reaching, untied
 from penalties._choose.strides import MeasuredState, measured
 from penalties._choose.units import needed, priorities, sizes, slopes, spread
 
@@ -40,15 +40,16 @@ def test_order_statistics_are_those_of_a_sort(pooled):
     leaves[1][:3] = np.inf, 0, np.nan  # NaN counts as the largest
     wanted = np.array([5, 5])
     keys = [ordered(jnp.asarray(x)) for x in leaves]
-    found = number(smallest_reaching(keys, jnp.asarray(wanted), pooled))
+    found = smallest_reaching(keys, jnp.asarray(wanted), pooled)
     pools = [np.concatenate(leaves)] * 2 if pooled else leaves
-    assert found.tolist() == [np.sort(pool)[4] for pool in pools]
+    assert np.asarray(found).view(np.float32).tolist() == [np.sort(pool)[4] for pool in pools]
 
 
-def test_the_highest_bits_of_an_order_statistic_are_enough():
+def test_coarse_keys_are_enough():
     x = jnp.linspace(0.1, 5.0, 100)
-    found = number(smallest_reaching([ordered(x)], jnp.array([30]), pooled=True, bits=16))
-    assert x[29] <= found[0] <= 1.01 * x[29]
+    low, high = between(smallest_reaching([coarse(x)], jnp.array([30]), pooled=True, bits=BITS))
+    assert 0.99 * x[29] <= low[0] <= x[29] <= high[0] <= 1.01 * x[29]
+    assert coarse(jnp.array([0.0, jnp.inf])).tolist() == [0, 0xFF00]
 
 
 def test_equal_keys_come_apart_and_order_stays():
