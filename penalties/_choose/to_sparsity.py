@@ -104,8 +104,10 @@ def to_sparsity(
         _refuse_penalized(state.inner_state)
         wanted = jax.tree.map(lambda share: jnp.array(share, jnp.float32), target)
         strides = {path: jnp.zeros((), jnp.float32) for unit in plan.units for path in unit.paths}
-        no, nothing = jnp.zeros((), jnp.bool_), jnp.full((), jnp.nan, jnp.float32)
-        return SparsityState(state, wanted, jnp.array(steps, jnp.int32), strides, no, no, nothing)
+        # Each an array of its own: a state that is donated may not hold one twice.
+        held, capped = jnp.zeros((), jnp.bool_), jnp.zeros((), jnp.bool_)
+        taken = jnp.full((), jnp.nan, jnp.float32)
+        return SparsityState(state, wanted, jnp.array(steps, jnp.int32), strides, held, capped, taken)
 
     def update(
         updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra_args: Any

@@ -287,3 +287,4 @@ def test_states_are_written_read_and_made_of_shapes():
     chex.assert_trees_all_equal(read, state)
     shapes = jax.eval_shape(lambda: PARAMS)
     chex.assert_trees_all_equal_shapes_and_dtypes(optimizer.init(shapes), state)
+    jax.jit(lambda state: state, donate_argnums=0)(state)  # no array is in it twice
