@@ -11,6 +11,7 @@ from penalties._choose import controller
 from penalties._choose.controller import Moment
 from penalties._choose.quantiles import either
 from penalties._choose.steered import factors_of, with_factors
+from penalties._choose.strides import known
 from penalties._choose.targets import Plan, ramp
 from penalties._training.penalized import PenalizedState
 from penalties._training.settling import average_weight
@@ -61,11 +62,14 @@ class Look(NamedTuple):
 
 
 def looked(plan: Plan, state: Any, params: Any, step: Array, last: Array, reached: Array) -> Look:
-    """What a look at all weights decides: strengths before the cut, which units are kept from there on."""
+    """What a look at all weights decides: strengths before the cut, which units are kept from there on.
+
+    No strength before a stride is known: all weights would be out of reach, and it as large as it may be.
+    """
     moments = _moments(plan, state, params)
     now = strengths_in(plan, state)
     factors, capped = either(
-        (step > 0) & ~reached,
+        known(state.strides) & ~reached,
         lambda: controller.factors(plan, moments, now, last, ramp(step, last)),
         lambda: (jnp.where(reached, 0, now), state.capped),
     )

@@ -50,6 +50,11 @@ def measured(update: Callable[..., Any], due: Array) -> Callable[..., Any]:
     return measuring
 
 
+def known(strides: dict[str, Array]) -> Array:
+    """Whether there is one: not before a step that moves something."""
+    return jnp.any(jnp.stack(list(strides.values())) > 0)
+
+
 def sample(*arrays: Array) -> list[Array]:
     """Of arrays of one shape every k-th slice along their longest axis.
 

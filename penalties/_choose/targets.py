@@ -163,9 +163,14 @@ def last_before_refit(steps: Array, cut: float) -> Array:
     return jnp.maximum(jnp.round(cut * steps.astype(jnp.float32)).astype(jnp.int32), 1)
 
 
+def interval(last: Array) -> Array:
+    """In how many steps the strength is chosen anew, of `last` up to the cut."""
+    return jnp.maximum(EVERY, last // MOST)
+
+
 def is_due(step: Array, last: Array) -> Array:
     """Whether the strength is chosen anew in this step."""
-    every = jnp.maximum(EVERY, last // MOST)
+    every = interval(last)
     # Later by one from time to time: with `optax.MultiSteps` inside it would only look where nothing moves.
     return step % every == (step // every) % 8
 

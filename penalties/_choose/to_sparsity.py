@@ -14,8 +14,8 @@ from penalties._choose.steering import (
     with_strengths,
     with_units,
 )
-from penalties._choose.strides import MeasuredState, measured
-from penalties._choose.targets import Plan, as_share, check_plan, is_due, last_before_refit
+from penalties._choose.strides import MeasuredState, known, measured
+from penalties._choose.targets import Plan, as_share, check_plan, interval, is_due, last_before_refit
 from penalties._penalty.base import Penalty
 from penalties._training.penalized import PenalizedState, penalized, stepped
 from penalties._training.scheduled import penalty_at, require_params
@@ -131,7 +131,9 @@ def to_sparsity(
         within = with_strengths(plan, state.penalized, look.factors, reached)
         strengths, given = penalty_at(plan.steered(), within)
         within = within._replace(inner_state=MeasuredState(within.inner_state, state.strides), given=given)
-        measuring = measured(inner.update, is_due(step + 1, last) & ~reached)
+        # With `optax.MultiSteps` inside few steps move anything: until one has, each is asked.
+        unknown = ~known(state.strides) & (step >= interval(last))
+        measuring = measured(inner.update, (is_due(step + 1, last) & ~reached) | unknown)
         made, now = stepped(measuring, strengths, look.weight, updates, within, params, extra_args)
         after: Any = now.inner_state
         state = state._replace(

@@ -9,6 +9,8 @@ import pytest
 from penalties import L1, sparsity, to_sparsity
 from penalties._choose.strides import SAMPLE, sample
 
+from problems import lenient
+
 
 @pytest.mark.parametrize("shape", [(7, 3000), (3000, 7), (3, 100, 100), (1, 50_021)])
 def test_a_sample_is_spread_along_the_longest_axis(shape):
@@ -33,6 +35,16 @@ def test_the_stride_of_plain_descent_is_its_rate():
     for _ in range(12):
         _, state = step(1e-3 * jnp.cos(99 * params), state, params)
     assert state.strides[""] == pytest.approx(0.125, rel=1e-5)
+
+
+def test_where_most_steps_move_nothing_the_first_that_does_is_measured():
+    params = jnp.linspace(-1.0, 1.0, 10)
+    optimizer = to_sparsity(lenient(optax.MultiSteps(optax.sgd(0.125), 4)), L1(1.0), 0.5, 200)
+    state, step = optimizer.init(params), jax.jit(optimizer.update)
+    for _ in range(12):
+        _, state = step(jnp.ones(10), state, params)
+    assert state.strides[""] == pytest.approx(0.125)
+    assert state.penalized.penalty.factor[""] == 0  # before a stride is known, no strength is chosen
 
 
 def test_the_cut_goes_by_the_average_before_its_own_gradient():
