@@ -122,9 +122,10 @@ def to_sparsity(
         held = state.held & reached
 
         # A look reads whole leaves and gives numbers: it costs nothing in the steps without one. It is at
-        # what a step begins with, so that no update waits for the gradients of all leaves.
+        # what a step begins with, so that no update waits for the gradients of all leaves. It is also where
+        # more steps are given after a cut: the strength is 0 there, and without one all zeros would leave.
         look = either(
-            is_due(step, last) | (reached & ~held),
+            is_due(step, last) | (reached != state.held),
             lambda: looked(plan, state, params, step, last, reached),
             lambda: not_looked(plan, state._replace(held=held), step, reached),
         )

@@ -54,9 +54,15 @@ def test_the_cut_goes_by_the_average_before_its_own_gradient():
     state, average = optimizer.init(params), jnp.arange(10.0) / 10
     within = state.penalized._replace(penalty_step=jnp.asarray(69, jnp.int32), average=average)
     state = state._replace(strides={"": jnp.float32(1e-4)}, penalized=within)
-    surprise = jnp.where(jnp.arange(10) < 7, 1e6, 0.0)
-    updates, state = jax.jit(optimizer.update)(surprise, state, params)
+    surprise = jnp.where(jnp.arange(10) < 7, jnp.float32(1e6), 0.0)
+    step = jax.jit(optimizer.update)
+    updates, state = step(surprise, state, params)
     assert state.held
     assert np.flatnonzero(params + updates).tolist() == [0, 1, 7, 8, 9]
     assert sparsity(params + updates).share == 0.5
     np.testing.assert_array_equal(state.penalized.average, average)
+    # With more steps before the cut the strength takes over at once, and no zero is lost.
+    params = params + updates
+    updates, state = step(average, optax.tree.set(state, steps=jnp.int32(200)), params)
+    assert not state.held
+    assert sparsity(params + updates).share == 0.5
