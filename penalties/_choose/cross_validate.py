@@ -163,7 +163,10 @@ def _refit(fit: Fit, penalty: Penalty, params: Any, x: Any, y: Any, factor: Arra
 
 
 def _alike(count: int, train: Train | None) -> int | None:
-    """How many factors that stand beside one another to fit at once; no remainder, which compiles anew."""
+    """How many neighbours among the factors to fit at once, as they take about as long; None for all.
+
+    Only what divides their number: a smaller last chunk would be compiled for itself.
+    """
     parts = next((parts for parts in (2, 3) if train is None and count % parts == 0), 1)
     return None if parts == 1 else count // parts
 

@@ -58,8 +58,9 @@ def known(strides: dict[str, Array]) -> Array:
 def sample(*arrays: Array) -> list[Array]:
     """Of arrays of one shape every k-th slice along their longest axis.
 
-    These are evenly spread, and of an array on many devices each has its own: nothing is moved. Along an axis
-    that is sharded by its type JAX slices only what divides evenly, so that another one is taken.
+    These are evenly spread, and of an array on many devices each device has its own: where k divides the part
+    of each no weight is moved, and else at most a slice to a neighbour. Along an axis that is sharded by its
+    type JAX slices only what divides evenly, so that another one is taken.
     """
     specs = [jax.typeof(x).sharding.spec for x in arrays]
     free = [0 if any(parts) else n for n, *parts in zip(arrays[0].shape, *specs, strict=True)]
