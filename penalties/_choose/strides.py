@@ -56,18 +56,21 @@ def known(strides: dict[str, Array]) -> Array:
 
 
 def sample(*arrays: Array) -> list[Array]:
-    """Of arrays of one shape every k-th slice along their longest axis.
+    """Of arrays of one shape every k-th entry along each axis, with a k for each, short axes first.
 
-    These are evenly spread, and of an array on many devices each device has its own: where k divides the part
-    of each no weight is moved, and else at most a slice to a neighbour. Along an axis that is sharded by its
-    type JAX slices only what divides evenly, so that another one is taken.
+    These are evenly spread, over rows and columns that are dead as well, and of an array on many devices each
+    device has its own: where k divides the part of each no weight is moved, and else a few to a neighbour.
+    Along an axis that is sharded by its type JAX slices only what divides evenly: there all are taken.
     """
-    specs = [jax.typeof(x).sharding.spec for x in arrays]
-    free = [0 if any(parts) else n for n, *parts in zip(arrays[0].shape, *specs, strict=True)]
-    every = min(arrays[0].size // SAMPLE, max(free, default=0))
-    if every < 2:
+    shape, specs = arrays[0].shape, [jax.typeof(x).sharding.spec for x in arrays]
+    free = [i for i, *parts in zip(range(len(shape)), *specs, strict=True) if not any(parts)]
+    rest, every = max(arrays[0].size // SAMPLE, 1), [1] * len(shape)
+    for done, i in enumerate(sorted(free, key=lambda i: shape[i])):
+        every[i] = min(round(rest ** (1 / (len(free) - done))), shape[i])
+        rest //= every[i]
+    if max(every, default=1) == 1:
         return list(arrays)
-    return [jax.lax.slice_in_dim(x, every // 2, None, every, free.index(max(free))) for x in arrays]
+    return [jax.lax.slice(x, [k // 2 for k in every], shape, every) for x in arrays]
 
 
 @jax.jit
