@@ -1,5 +1,6 @@
 """Networks for digits of 8 × 8, small enough to train hundreds of at once: lists of kernels and biases."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -53,5 +54,10 @@ def _convolved(layer: Any, x: Array, stride: int) -> Array:
     return jnp.einsum("nrcsi,sio->nrco", patches, kernel.reshape(9, *kernel.shape[2:])) + layer["bias"]
 
 
-MLP = SmallNetwork("MLP 64-128-64-10", ((64, 128), (128, 64), (64, 10)), mlp_logits)
+def mlp(*widths: int) -> SmallNetwork:
+    """Dense layers with ReLU between them."""
+    return SmallNetwork(f"MLP {'-'.join(map(str, widths))}", tuple(itertools.pairwise(widths)), mlp_logits)
+
+
+MLP = mlp(64, 128, 64, 10)
 CNN = SmallNetwork("CNN 12-24-64-10", ((3, 3, 1, 12), (3, 3, 12, 24), (384, 64), (64, 10)), cnn_logits)

@@ -15,10 +15,9 @@ import optax
 import optax.contrib
 from jax import Array
 from rich.table import Table
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from benchmarks.results import Row
+from benchmarks.rivals.data import Data, digits
 from benchmarks.small_networks import MLP, SmallNetwork
 from benchmarks.timing import console
 from penalties import L1, LogSum, Penalty, hold_zeros, kernels, penalized, sparsity, to_sparsity
@@ -31,29 +30,12 @@ RATES = {"adam": 3e-3, "sgd": 0.1, "muon": 0.01, "lion": 5e-4}
 STRENGTHS = np.geomspace(1e-5, 3e-2, 12).astype(np.float32)
 
 
-class Data(NamedTuple):
-    x: Array
-    y: Array
-
-
 class Found(NamedTuple):
     """What one training came to: accuracy on both splits, and the share of zeros."""
 
     validation: Any
     test: Any
     share: Any
-
-
-def splits() -> tuple[Data, Data, Data]:
-    """To train, to choose by, to test."""
-    x, y = load_digits(return_X_y=True)
-    x = (x / 16).astype(np.float32)
-    rest, x_test, y_rest, y_test = train_test_split(x, y, test_size=0.2, random_state=11, stratify=y)
-    parts = train_test_split(rest, y_rest, test_size=0.25, random_state=11, stratify=y_rest)
-    x_train, x_validation, y_train, y_validation = parts
-    pairs = ((x_train, y_train), (x_validation, y_validation), (x_test, y_test))
-    train, validation, test = (Data(jnp.asarray(x), jnp.asarray(y)) for x, y in pairs)
-    return train, validation, test
 
 
 class Training:
@@ -68,7 +50,7 @@ class Training:
         }
         self.optimizer = make[name](optax.cosine_decay_schedule(rate or RATES[name], steps))
         self.network, self.steps = network, steps
-        self.train, self.validation, self.test = splits()
+        self.train, self.validation, self.test = digits()
 
     def run(self, step: Callable[..., Any], carry: Any, seed: Array, first: int, last: int) -> Any:
         """The carry after `step(carry, gradient function, number of the step)` from the first to the last."""

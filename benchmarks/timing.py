@@ -17,7 +17,7 @@ console = Console()
 
 @dataclass
 class Ratio:
-    """One comparison: our median, the peer's, and what the issue asks for."""
+    """One comparison: our median, the peer's, and the ratio that is aimed at."""
 
     what: str
     peer: str

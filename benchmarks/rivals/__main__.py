@@ -17,6 +17,7 @@ from benchmarks.rivals.check import check_what_they_solve
 from benchmarks.rivals.convex import convex
 from benchmarks.rivals.cost import cost
 from benchmarks.rivals.networks import Network, networks
+from benchmarks.small_networks import MLP, mlp
 from benchmarks.timing import console
 
 PARTS = ("check", "lasso", "groups", "digits", "cost")
@@ -34,11 +35,11 @@ def main(parts: tuple[str, ...], *, quick: bool) -> list[Row]:
     if "groups" in parts:
         rows += convex(groups=True, steps=200 if quick else 10_000)
     if "digits" in parts:
-        network = Network(data.digits(), (64, 128, 64, 10), 130 if quick else 1_000)
+        network = Network(data.digits(), MLP, 130 if quick else 1_000)
         few, full = {"strengths": 2, "rates": 3, "seeds": 1}, {"strengths": 16, "rates": 3, "seeds": 5}
         rows += networks(network, "digits, MLP 64-128-64-10", **(few if quick else full))
     if "mnist" in parts:
-        network = Network(data.mnist(), (784, 100, 50, 10), 130 if quick else 1_000)
+        network = Network(data.mnist(), mlp(784, 100, 50, 10), 130 if quick else 1_000)
         few, full = {"strengths": 2, "rates": 3, "seeds": 1}, {"strengths": 8, "rates": 3, "seeds": 3}
         rows += networks(network, "5,000 of MNIST, MLP 784-100-50-10", **(few if quick else full))
     if "cost" in parts:

@@ -23,7 +23,7 @@ from benchmarks.rivals.data import Data, Splits
 from benchmarks.rivals.methods import METHODS, Method, cosine
 from benchmarks.rivals.pruning import pruning
 from benchmarks.rivals.regularizers import Lasso
-from benchmarks.small_networks import mlp_logits
+from benchmarks.small_networks import SmallNetwork
 from benchmarks.timing import console
 from penalties import L1, L2, add_penalty, hold_zeros, kernels, sparsity, to_sparsity
 
@@ -52,17 +52,13 @@ class Network:
     """One network and its data, which all methods share."""
 
     splits: Splits
-    widths: tuple[int, ...]
+    small: SmallNetwork
     steps: int
 
-    def init(self, seed: Array) -> Any:
-        keys = jax.random.split(jax.random.key(seed), len(self.widths) - 1)
-        initial = jax.nn.initializers.lecun_normal()
-        shapes = zip(keys, self.widths[:-1], self.widths[1:], strict=True)
-        return [{"kernel": initial(key, (a, b)), "bias": jnp.zeros(b)} for key, a, b in shapes]
-
     def loss(self, params: Any, data: Data) -> Array:
-        return optax.softmax_cross_entropy_with_integer_labels(mlp_logits(params, data.x), data.y).mean()
+        return optax.softmax_cross_entropy_with_integer_labels(
+            self.small.logits(params, data.x), data.y
+        ).mean()
 
     def trained(self, optimizer: Any, params: Any, seed: Array, first: int, last: int) -> Any:
         """The params after these steps."""
@@ -79,7 +75,7 @@ class Network:
 
     def found(self, params: Any) -> Found:
         def accuracy(data: Data) -> Array:
-            return jnp.mean(jnp.argmax(mlp_logits(params, data.x), -1) == data.y)
+            return jnp.mean(jnp.argmax(self.small.logits(params, data.x), -1) == data.y)
 
         _, validation, test = self.splits
         share = sparsity(params, kernels).share
@@ -91,7 +87,7 @@ def whole(method: Method) -> Callable[..., Any]:
 
     def train(network: Network, strength: Array, rate: Array, _: Array, seed: Array) -> Any:
         optimizer = method.make(Lasso(strength), rate, method.network_other, network.steps)
-        return network.trained(optimizer, network.init(seed), seed, 0, network.steps)
+        return network.trained(optimizer, network.small.init(seed), seed, 0, network.steps)
 
     return train
 
@@ -102,7 +98,7 @@ def refitted(method: Method) -> Callable[..., Any]:
     def train(network: Network, strength: Array, rate: Array, _: Array, seed: Array) -> Any:
         half = network.steps // 2
         optimizer = method.make(Lasso(strength), rate, method.network_other, half)
-        params = network.trained(optimizer, network.init(seed), seed, 0, half)
+        params = network.trained(optimizer, network.small.init(seed), seed, 0, half)
         refit = hold_zeros(optax.adam(cosine(REFIT_RATE, network.steps - half)), kernels)
         return network.trained(refit, params, seed, half, network.steps)
 
@@ -115,7 +111,7 @@ def targeted(make: Callable[..., Any]) -> Callable[..., Any]:
     def train(network: Network, target: Array, rate: Array, decay: Array, seed: Array) -> Any:
         adam = optax.adam(cosine(rate, network.steps))
         optimizer = optax.chain(add_penalty(L2(decay).on(kernels)), make(adam, target, network.steps))
-        return network.trained(optimizer, network.init(seed), seed, 0, network.steps)
+        return network.trained(optimizer, network.small.init(seed), seed, 0, network.steps)
 
     return train
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from penalties._choose.fits import Fit, Loss, Train, checked_chunk, rows_of, warn_of
+from penalties._choose.fits import Fit, Loss, Train, chunk_of, rows_of, warn_of
 from penalties._choose.folds import folds_of, of_equal_sizes, samples_of
 from penalties._choose.grid import concrete_factors
 from penalties._choose.problem import check_penalty, refuse_objects
@@ -98,7 +98,7 @@ def cross_validate(
     check_penalty(penalty)
     numbers = concrete_factors(factors)
     check_limits(tol, max_iterations)
-    chunk = checked_chunk(chunk) or _alike(numbers.size, train)
+    chunk = chunk_of(chunk, numbers.size, train)
     refuse_objects(params, "cross_validate")
     x, y = jax.tree.map(jnp.asarray, (x, y))
     parts = folds_of(folds, samples_of(x, y))
@@ -160,15 +160,6 @@ def _fold_losses(
 @functools.partial(jax.jit, static_argnums=0)
 def _refit(fit: Fit, penalty: Penalty, params: Any, x: Any, y: Any, factor: Array) -> tuple[Any, Array]:
     return fit(penalty.scaled(factor), params, x, y)
-
-
-def _alike(count: int, train: Train | None) -> int | None:
-    """How many neighbours among the factors to fit at once, as they take about as long; None for all.
-
-    Only what divides their number: a smaller last chunk would be compiled for itself.
-    """
-    parts = next((parts for parts in (2, 3) if train is None and count % parts == 0), 1)
-    return None if parts == 1 else count // parts
 
 
 def _lowest(mean: np.ndarray, factors: np.ndarray) -> int:

@@ -36,9 +36,17 @@ def rows_of(rows: Array, data: Any) -> Any:
     return jax.tree.map(lambda a: a[rows], data)
 
 
-def checked_chunk(chunk: int | None) -> int | None:
-    """The chunk as an int, or the error that says what is wrong with it."""
-    return None if chunk is None else checked_int(chunk, "chunk", 1)
+def chunk_of(chunk: int | None, count: int, train: Train | None) -> int | None:
+    """How many of the factors to fit at once; None for all.
+
+    By default, with `solve`, half or a third: neighbours take about as long, weak ones longest, and fits made
+    at once end with the last of them. Only what divides their number, for a smaller last chunk would be
+    compiled for itself.
+    """
+    if chunk is not None:
+        return checked_int(chunk, "chunk", 1)
+    parts = next((parts for parts in (2, 3) if train is None and count % parts == 0), 1)
+    return None if parts == 1 else count // parts
 
 
 def warn_of(failed: int, fits: int) -> None:

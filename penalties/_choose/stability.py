@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from penalties._choose.fits import Fit, Loss, Train, checked_chunk, rows_of, warn_of
+from penalties._choose.fits import Fit, Loss, Train, chunk_of, rows_of, warn_of
 from penalties._choose.folds import samples_of
 from penalties._choose.grid import concrete_factors
 from penalties._choose.problem import check_penalty, refuse_objects
@@ -111,7 +111,8 @@ def stability_selection(
         key: a `jax.random.key`, from which the halves are drawn.
         pairs: of halves that have no sample in common.
         train: `train(penalty, params, x, y)` → params, in place of `solve`.
-        chunk: how many factors are fitted at a time, where memory asks for it; by default all.
+        chunk: how many factors are fitted at a time, where memory asks for it; by default as in
+            `cross_validate`.
         tol: of `solve`.
         max_iterations: of `solve`.
 
@@ -141,7 +142,7 @@ def stability_selection(
     check_penalty(penalty)
     numbers = np.sort(concrete_factors(factors))[::-1]
     check_limits(tol, max_iterations)
-    chunk = checked_chunk(chunk)
+    chunk = chunk_of(chunk, numbers.size, train)
     refuse_objects(params, "stability_selection")
     x, y = jax.tree.map(jnp.asarray, (x, y))
     halves = _halves(key, checked_int(pairs, "pairs", 1), samples_of(x, y))

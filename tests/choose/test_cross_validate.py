@@ -8,6 +8,7 @@ from sklearn.linear_model import ElasticNetCV, LassoCV
 from sklearn.model_selection import KFold
 
 from penalties import L1, ElasticNet, cross_validate, solve, strength_grid
+from penalties._choose.fits import chunk_of
 
 from choose.convex import X, Y, squares, zeros
 
@@ -128,3 +129,18 @@ def test_the_grid_of_a_maximum_is_taken_as_it_is():
     x, y = jnp.zeros((4, 8)), jnp.array([1.0, 1.0, 3.0, 3.0])
     ours = found(L1(1.0), 2, (x, y), train=shrunk_mean, factors=strength_grid(2.0, count=3))
     assert ours.factors.shape == (3,)
+
+
+def test_weak_strengths_are_fitted_apart():
+    def train(penalty, params, x, y):
+        return params
+
+    asked = [
+        (None, 100, None),
+        (None, 9, None),
+        (None, 7, None),
+        (None, 1, None),
+        (None, 100, train),
+        (5, 8, None),
+    ]
+    assert [chunk_of(*each) for each in asked] == [50, 3, None, None, None, 5]

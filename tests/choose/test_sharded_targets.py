@@ -16,7 +16,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 from penalties import L1, GroupLasso, to_sparsity
 from penalties._choose import strides
 
-strides.SAMPLE = 32  # so that of "deep" every fourth column is looked at, and of a kernel every second
+strides.SAMPLE = 32  # so that every second column is looked at, and of "deep" every second row
 
 assert len(jax.devices()) == 8
 mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.KIND,) * 2)
