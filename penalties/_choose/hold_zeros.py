@@ -57,7 +57,9 @@ def hold_zeros(
     inner = optax.with_extra_args_support(optimizer)
 
     def init(params: Any) -> Any:
-        _held(Opened(params).leaves, chosen)
+        # `optax.tree.map_params` asks for the state of a placeholder without leaves.
+        if leaves := Opened(params).leaves:
+            _held(leaves, chosen)
         return inner.init(params)
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:

@@ -108,8 +108,8 @@ class SteeredUnits(_Steering, JointPenalty):
         return self.penalty
 
 
-def steered(penalty: Penalty, paths: Sequence[str]) -> Any:
-    """The penalty with the factor 0 for each of these leaves."""
+def steered(penalty: Penalty, factor: Any) -> Any:
+    """The penalty with this factor: one for all leaves, or a dict with one for each path."""
     alone, together = [], []
     for atom, selections in penalty.atoms():
         within: Penalty = atom
@@ -117,7 +117,7 @@ def steered(penalty: Penalty, paths: Sequence[str]) -> Any:
             within = remade(selection, penalty=within)
         (together if atom.spans_leaves else alone).append(within)
     kinds = ((Steered, alone), (SteeredUnits, together))
-    return _sum([kind(_sum(terms), dict.fromkeys(paths, 0.0), holds=0.0) for kind, terms in kinds if terms])
+    return _sum([kind(_sum(terms), factor, holds=0.0) for kind, terms in kinds if terms])
 
 
 def with_factors(penalty: Any, factor: dict[str, Array], holds: Array) -> Any:

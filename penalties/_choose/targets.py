@@ -112,7 +112,7 @@ class Plan:
 
     def steered(self) -> Any:
         """The penalty as `penalized` is given it, with factors for all leaves."""
-        return steered(self._penalty, self.paths)
+        return steered(self._penalty, dict.fromkeys(self.paths, 0.0))
 
     def require_some(self) -> None:
         """Raises ValueError for a target that leaves a leaf without a unit; a traced one cannot be seen."""

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from penalties._choose.quantiles import either
+from penalties._choose.steered import steered
 from penalties._choose.steering import (
     SparsityState,
     looked,
@@ -98,12 +99,17 @@ def to_sparsity(
     inner = optax.with_extra_args_support(optimizer)
 
     def init(params: optax.Params) -> Any:
-        plan = Plan(penalty, Opened(params).leaves, target, floor)
-        plan.require_some()
-        state: Any = penalized(inner, plan.steered()).init(params)
+        if leaves := Opened(params).leaves:
+            plan = Plan(penalty, leaves, target, floor)
+            plan.require_some()
+            within = plan.steered()
+            strides: Any = {path: jnp.zeros((), jnp.float32) for unit in plan.units for path in unit.paths}
+        else:
+            # The placeholder of `optax.tree.map_params`: one number stands for those of all leaves.
+            within, strides = steered(penalty, 0.0), jnp.zeros((), jnp.float32)
+        state: Any = penalized(inner, within).init(params)
         _refuse_penalized(state.inner_state)
         wanted = jax.tree.map(lambda share: jnp.array(share, jnp.float32), target)
-        strides = {path: jnp.zeros((), jnp.float32) for unit in plan.units for path in unit.paths}
         # Each an array of its own: a state that is donated may not hold one twice.
         held, capped = jnp.zeros((), jnp.bool_), jnp.zeros((), jnp.bool_)
         taken = jnp.full((), jnp.nan, jnp.float32)

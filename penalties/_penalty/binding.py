@@ -12,7 +12,6 @@ from penalties._penalty.partitions import Partition
 from penalties._penalty.parts import Part
 from penalties._penalty.strengths import PerLeaf, guarded
 from penalties._tree.joining import join
-from penalties._tree.opening import Opened
 from penalties._tree.paths import Leaf, NotAnArray, is_inexact
 from penalties._tree.selection import nothing_selected
 
@@ -193,6 +192,10 @@ def _binder(penalty: Penalty, leaves: Sequence[Leaf]) -> Callable[[Leaf, dict[st
     return bind_to
 
 
-def check(penalty: Penalty, params: Any) -> None:
-    """Raises what calling the penalty on these params would raise."""
-    bind_parts(penalty, Opened(params).leaves)
+def parts_at_init(penalty: Penalty, leaves: Sequence[Leaf]) -> list[Part]:
+    """`bind_parts`, and none where there are no leaves: raises what a call on these params would raise.
+
+    `optax.tree.map_params` asks `init` for the state of a placeholder without leaves, to see where in a state
+    trees like params stand. Of params that have none, a selection is an error in the first update.
+    """
+    return bind_parts(penalty, leaves) if leaves else []

@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 
 from penalties._numerics import accumulator
 from penalties._penalty.base import Penalty
-from penalties._penalty.binding import bind_parts
+from penalties._penalty.binding import parts_at_init
 from penalties._penalty.settling import check_settling
 from penalties._training import settling
 from penalties._training.scheduled import (
@@ -234,7 +234,7 @@ def _refuse_lookahead(inner_state: Any) -> None:
 def _zero_average(penalty: Penalty, params: Any, dtype: DTypeLike | None) -> Any:
     opened = Opened(params)
     averages: dict[int, Any] = {i: optax.MaskedNode() for i in range(len(opened.leaves))}
-    kinks = (part for part in bind_parts(penalty, opened.leaves) if part.penalty.kink)
+    kinks = (part for part in parts_at_init(penalty, opened.leaves) if part.penalty.kink)
     for part in kinks:
         for i, leaf in zip(part.at, part.leaves, strict=True):
             complex_ = jnp.issubdtype(leaf.value.dtype, jnp.complexfloating)

@@ -34,7 +34,7 @@ class PenaltyState(NamedTuple):
 def init_state(penalty: ScheduledPenalty, params: Any) -> Any:
     """The state of `add_penalty` and `proximal` before the first step."""
     first = first_penalty(penalty)
-    binding.check(first, params)
+    binding.parts_at_init(first, Opened(params).leaves)
     return PenaltyState(first, as_arrays(first), first_step())
 
 
