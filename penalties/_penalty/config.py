@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from penalties._penalty.algebra import Selected
 from penalties._penalty.base import Penalty
+from penalties._penalty.names import is_public
 from penalties._penalty.partitions import partition_from_config
 from penalties._tree.selection import selector_from_config
 
@@ -20,7 +21,7 @@ def from_config(config: Mapping[str, Any]) -> Penalty:
         config: {"name": class name, field: value, ...} of plain numbers, strings and lists.
 
     Raises:
-        ValueError: the class is unknown, or a field is missing or not one of the class's.
+        ValueError: the class is unknown, or several have its name; a field is missing or not one of its.
 
     >>> from penalties import L1, from_config
     >>> L1(0.1).to_config()
@@ -28,12 +29,7 @@ def from_config(config: Mapping[str, Any]) -> Penalty:
     >>> from_config({"name": "ElasticNet", "l1": 0.1, "l2": 0.01})
     ElasticNet(l1=0.1, l2=0.01)
     """
-    known = {cls.name_in_config: cls for cls in _concrete(Penalty) if not _is_chosen(cls)}
-    if not isinstance(config, Mapping) or config.get("name") not in known:
-        raise ValueError(
-            f'no penalty is described by {config!r}: expected a dict whose "name" is one of {sorted(known)}'
-        )
-    cls = known[config["name"]]
+    cls = _class_of(config)
     given = {key: value for key, value in config.items() if key != "name"}
     names = [f.name for f in fields(cls)]
     required = [f.name for f in fields(cls) if f.default is MISSING]
@@ -46,9 +42,32 @@ def from_config(config: Mapping[str, Any]) -> Penalty:
     return cls(**{key: _read(value) for key, value in given.items()})
 
 
+def _class_of(config: Any) -> type[Penalty]:
+    known: dict[str, dict[str, type[Penalty]]] = {}
+    for cls in _concrete(Penalty):
+        if not _is_chosen(cls):
+            # One that is defined anew, as in a notebook, takes the place of the one before.
+            known.setdefault(cls.name_in_config, {})[f"{cls.__module__}.{cls.__qualname__}"] = cls
+    name = config.get("name") if isinstance(config, Mapping) else None
+    if not isinstance(name, str) or name not in known:
+        public = sorted(name for name, classes in known.items() if any(map(is_public, classes.values())))
+        raise ValueError(
+            f"no penalty is described by {config!r}: expected what `penalty.to_config()` gives, a dict whose "
+            f'"name" is that of a penalty, such as one of {public}; import what you wrote yourself first'
+        )
+    classes = known[name]
+    if len(classes) > 1:
+        raise ValueError(
+            f"{name!r} is the name of several penalties, {sorted(classes)}: give all but one of these "
+            'another in configs, by `name_in_config = "..."` in the class'
+        )
+    return next(iter(classes.values()))
+
+
 def _is_chosen(cls: type[Penalty]) -> bool:
-    """Whether it is made by another class, of the same name in configs, of what has a rule for zeros."""
-    return any(getattr(base, "name_in_config", None) == cls.name_in_config for base in cls.__mro__[1:])
+    """Whether another class, whose name in configs it was given, makes it of what has a rule for zeros."""
+    names = [getattr(base, "name_in_config", None) for base in cls.__mro__[1:]]
+    return cls.name_in_config != cls.__name__ and cls.name_in_config in names
 
 
 def _read(value: Any) -> Any:

@@ -14,6 +14,12 @@ def name_of(cls: type, root: type) -> str:
     return f"{cls.__module__}.{cls.__name__}" if cls.__name__ in taken else cls.__name__
 
 
+def is_public(cls: type) -> bool:
+    """Whether users know it by its name: the library exports it, or it is not of the library."""
+    exported = vars(sys.modules[LIBRARY.rstrip(".")]).get(cls.__name__)
+    return exported is cls or not cls.__module__.startswith(LIBRARY)
+
+
 def _is_of_the_library(cls: type) -> bool:
     """Whether its modules define it, and not an example that is run in the name of one."""
     module = sys.modules.get(cls.__module__)
