@@ -61,6 +61,14 @@ def target_report(state: Any) -> TargetReport:
     >>> print(target_report(state))
     step 0 of 300, target 75 %: zeros are rising
     """
+    report = report_of(state)
+    if report.reason:
+        warnings.warn(report.reason, stacklevel=2)
+    return report
+
+
+def report_of(state: Any) -> TargetReport:
+    """`target_report`, without a warning."""
     found = _states(state)
     if len(found) != 1:
         raise TypeError(
@@ -74,16 +82,13 @@ def target_report(state: Any) -> TargetReport:
             "`jax.tree.map(lambda x: x[0], state)`"
         )
     taken, held = float(own.taken), bool(own.held)
-    reason = _reason(taken, bool(own.capped)) if held and taken > MUCH else ""
-    if reason:
-        warnings.warn(reason, stacklevel=2)
     return TargetReport(
         step=int(own.penalized.penalty_step),
         steps=int(own.steps),
         target=jax.tree.map(lambda share: float(f"{float(share):.7g}"), own.target),
         held=held,
         taken=taken,
-        reason=reason,
+        reason=_reason(taken, bool(own.capped)) if held and taken > MUCH else "",
     )
 
 

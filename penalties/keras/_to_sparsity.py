@@ -1,12 +1,16 @@
 """ToSparsity: a Keras optimizer made to end with a given share of exact zeros."""
 
+import inspect
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, final
 
+import jax.numpy as jnp
 import keras
 
-from penalties._choose.target_report import TargetReport, target_report
+from penalties._choose.target_report import TargetReport, report_of
+from penalties._choose.targets import last_before_refit
 from penalties._numerics import widen
 from penalties._penalty.base import Penalty, plain
 from penalties._penalty.parts import Part
@@ -46,8 +50,9 @@ class ToSparsity(Penalizing):
             optimizer has, from which it is taken over.
         name: of the optimizer.
 
-    At the end of `fit` a warning says if the cut had to take more than 5 % of all units, and why; `report()`
-    says how far it is. `SparsityLogger` logs it. Saved with the model, state included: a loaded model goes on
+    At the end of `fit` a warning says if the cut is still to come, with which the zeros become as many as the
+    target says, or if it had to take more than 5 % of all units, and why; `report()` says how far it is.
+    `SparsityLogger` logs it. Saved with the model, state included: a loaded model goes on
     as if it had not been stopped. The target and steps given here win over those of a checkpoint that
     `load_weights` reads. Moving averages and constraints are as under `Penalized`; a constraint that makes
     zeros, such as `NonNeg`, may make more of them than the target.
@@ -225,7 +230,13 @@ class ToSparsity(Penalizing):
         Raises:
             ValueError: not built.
         """
-        return target_report(self._steered().state((), _internals.steps_of(self).value))
+        report = self._report()
+        if report.reason:
+            _warn(report.reason)
+        return report
+
+    def _report(self) -> TargetReport:
+        return report_of(self._steered().state((), _internals.steps_of(self).value))
 
     def progress(self) -> dict[str, float]:
         """What `SparsityLogger` logs of it."""
@@ -235,12 +246,24 @@ class ToSparsity(Penalizing):
         return {name: plain(value) for name, value in entries.items()}
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
-        """Gives the weights their final values, at the end of `fit`, and warns if the cut took much."""
+        """Gives the weights their final values, at the end of `fit`, and warns of what the zeros lack."""
         super().finalize_variable_values(var_list)
         # After a first step that failed there are no values, and what failed is raised by `fit`.
         has_values = _internals.has_value(_internals.steps_of(self))
-        if self._steering is not None and has_values and not self._has_warned:
-            self._has_warned = bool(self.report().reason)
+        if self._steering is None or not has_values:
+            return
+        report = self._report()
+        if not report.held:
+            # Always the same text, so that of many short calls of `fit` Python shows it once.
+            last = int(last_before_refit(jnp.asarray(self.steps), self._aim.cut))
+            _warn(
+                f"`fit` has ended before the cut at step {last}, with which the share of zeros becomes the "
+                "target: train on, or give `ToSparsity` as `steps` what training has, epochs · batches of an "
+                "epoch; `model.optimizer.report()` says how far it is"
+            )
+        elif report.reason and not self._has_warned:
+            self._has_warned = True
+            _warn(report.reason)
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Sets all `variables` but the target and the steps, which are those of this optimizer.
@@ -268,6 +291,18 @@ class ToSparsity(Penalizing):
             "cut": self._aim.cut,
             "floor": self._aim.floor,
         }
+
+
+def _warn(text: str) -> None:
+    """Warns at the line outside of Keras and of this library that led here."""
+
+    def is_within(frame: Any) -> bool:
+        return frame.f_globals.get("__name__", "").partition(".")[0] in ("penalties", "keras")
+
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and is_within(frame):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)
 
 
 def _untracked(tree: Any) -> Any:

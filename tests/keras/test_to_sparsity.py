@@ -1,5 +1,7 @@
 """penalties.keras.ToSparsity: `fit` ends with the share of zeros that was asked for."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import keras
@@ -12,7 +14,9 @@ from penalties.keras import Penalized, SparsityLogger, ToSparsity
 
 from keras_case import ignore_numpy_copies, linear, multiple
 
-pytestmark = ignore_numpy_copies
+# Most trainings here are in parts, which end before the cut.
+IN_PARTS = "`fit` has ended before the cut"
+pytestmark = [ignore_numpy_copies, pytest.mark.filterwarnings(f"ignore:{IN_PARTS}")]
 
 STEPS = 140
 RNG = np.random.default_rng(0)
@@ -138,11 +142,27 @@ def test_a_cut_that_takes_much_is_a_warning_at_the_end_of_fit(trained):
     fit(model, 1)
     assert not model.optimizer.report().held
     model.optimizer.steps, model.optimizer.target = STEPS, 0.95
-    with pytest.warns(UserWarning, match="the cut had to take .* points of weights that were not yet zero"):
+    took_much = "the cut had to take .* points of weights that were not yet zero"
+    with pytest.warns(UserWarning, match=took_much) as caught:
         fit(model, 1)
+    assert caught[0].filename == __file__
     assert zeros(model) == 190
     fit(model, 1)  # warns once
     assert not traces
+    with pytest.warns(UserWarning, match=took_much) as caught:
+        model.optimizer.report()
+    assert caught[0].filename == __file__
+
+
+def test_a_fit_that_ends_before_the_cut_is_a_warning_where_it_was_called():
+    model = compiled(keras.optimizers.SGD(0.5))
+    with pytest.warns(UserWarning, match=f"{IN_PARTS} at step 70, .*: train on, or give") as caught:
+        fit(model, 69)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(model, 1)
+    assert zeros(model) == 140
 
 
 def test_a_config_is_plain_and_read():
