@@ -32,11 +32,12 @@ class Moment(NamedTuple):
 
 
 def factors(
-    plan: Plan, moments: Sequence[Moment], now: Array, last: Array, share: Array
+    plan: Plan, moments: Sequence[Moment], now: Array, moves: Array, share: Array
 ) -> tuple[Array, Array]:
     """For each leaf the factor that leads to this share of zeros; whether a cap keeps it from being larger.
 
-    `now` has the factors that hold, `last` is the step of the cut, `share` how much of the target is wanted.
+    `now` has the factors that hold, `moves` is how many steps up to the cut move weights, `share` how much of
+    the target is wanted.
     """
     both = list(zip(plan.units, moments, strict=True))
     start = _limit(
@@ -44,7 +45,7 @@ def factors(
     )
     # Where the loss pulls at nothing, the penalty as it was given: an infinite factor would make NaN.
     now = jnp.where(now > 0, now, jnp.where(jnp.isfinite(start), start, 1))
-    ahead = last.astype(jnp.float32) / HORIZON
+    ahead = moves / HORIZON
     found = [
         unit.part.call(needed, m.average, jax.tree.map(lambda stride: ahead * stride, m.stride), now[i])
         for i, (unit, m) in enumerate(both)

@@ -11,7 +11,7 @@ from penalties._choose import controller
 from penalties._choose.controller import Moment
 from penalties._choose.quantiles import either
 from penalties._choose.steered import factors_of, with_factors
-from penalties._choose.strides import known
+from penalties._choose.strides import known, moving_share
 from penalties._choose.targets import Plan, ramp
 from penalties._training.penalized import PenalizedState
 from penalties._training.settling import average_weight
@@ -68,9 +68,10 @@ def looked(plan: Plan, state: Any, params: Any, step: Array, last: Array, reache
     """
     moments = _moments(plan, state, params)
     now = strengths_in(plan, state)
+    moves = last.astype(jnp.float32) * moving_share(state.penalized.inner_state, step)
     factors, capped = either(
         known(state.strides) & ~reached,
-        lambda: controller.factors(plan, moments, now, last, ramp(step, last)),
+        lambda: controller.factors(plan, moments, now, moves, ramp(step, last)),
         lambda: (jnp.where(reached, 0, now), state.capped),
     )
     living = controller.living(plan, [m.weights for m in moments])

@@ -55,6 +55,20 @@ def known(strides: dict[str, Array]) -> Array:
     return jnp.any(jnp.stack(list(strides.values())) > 0)
 
 
+def moving_share(inner_state: optax.OptState, count: Array) -> Array:
+    """The share of an optimizer's `count` steps so far that moved weights: 1, or 1/k of `optax.MultiSteps`.
+
+    Read from its state, since to see it each step would have to look at all updates.
+    """
+
+    def is_one(x: Any) -> bool:
+        return isinstance(x, optax.MultiStepsState)
+
+    accumulating = [x for x in jax.tree.leaves(inner_state, is_leaf=is_one) if is_one(x)]
+    shares = [x.gradient_step / jnp.maximum(count - x.mini_step, 1) for x in accumulating]
+    return jnp.max(jnp.stack(shares)).astype(jnp.float32) if shares else jnp.ones((), jnp.float32)
+
+
 def sample(*arrays: Array) -> list[Array]:
     """Of arrays of one shape every k-th entry along each axis, with a k for each, short axes first.
 

@@ -188,13 +188,13 @@ class ToSparsity(Penalizing):
                 seen[i] = times(dense(gradient[i]), 1 / multiplied)
             else:
                 others[i] = times(gradient[i], divides / multiplied).astype(gradient[i].dtype)
-        inside = as_optax(self.inner_optimizer, others, divides)
-        weights = steering.tree([variable.value for variable in variables])
         steps = _internals.steps_of(self)
+        inside = as_optax(self.inner_optimizer, others, divides, steps.value.astype(jnp.int32))
+        weights = steering.tree([variable.value for variable in variables])
         updates, state = self._aim.transform(inside).update(
             steering.tree(seen), steering.state(inside.init(weights), steps.value), weights
         )
-        self._move(variables, updates.values, state.penalized.inner_state)
+        self._move(variables, updates.values, state.penalized.inner_state.inner_opt_state)
         steering.become(state)
         self.keep_zeros_in_moving_averages()
         self.assign_add(steps, 1)

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from penalties import L1, sparsity, to_sparsity
-from penalties._choose.strides import SAMPLE, sample
+from penalties._choose.strides import SAMPLE, moving_share, sample
 
 from problems import lenient
 
@@ -48,6 +48,17 @@ def test_where_most_steps_move_nothing_the_first_that_does_is_measured():
         _, state = step(jnp.ones(10), state, params)
     assert state.strides[""] == pytest.approx(0.125)
     assert state.penalized.penalty.factor[""] == 0  # before a stride is known, no strength is chosen
+
+
+def test_the_share_of_steps_that_move_is_read_from_what_accumulates():
+    params = jnp.linspace(-1.0, 1.0, 10)
+    for optimizer, share in ((optax.MultiSteps(optax.adam(0.1), 4), 0.25), (optax.adam(0.1), 1.0)):
+        optimizer = optax.chain(optax.clip(1.0), lenient(optimizer))
+        state, step = optimizer.init(params), jax.jit(optimizer.update)
+        for count in range(1, 12):
+            _, state = step(params, state, params)
+            if count >= 4:
+                assert moving_share(state, jnp.asarray(count)) == share
 
 
 def test_the_cut_goes_by_the_average_before_its_own_gradient():

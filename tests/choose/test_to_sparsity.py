@@ -228,6 +228,37 @@ def test_within_multi_steps_and_chains():
 
 
 @pytest.mark.slow
+def test_accumulation_inside_leaves_the_cut_as_little_as_without():
+    """Of eight steps one moves, and what is within reach of zero is that much less."""
+    inside = lenient(optax.MultiSteps(optax.adam(1e-2), 8))
+    optimizer = to_sparsity(inside, L1(1.0).on(kernels), 0.8, 8 * STEPS)
+    params, state = jax.jit(lambda: trained(optimizer, steps=8 * STEPS))()
+    assert int(zeros(params)) == 960
+    assert float(state.taken) < 0.01  # 0.22 if eight times as much were
+
+
+SPARSE = {"first": {"kernel": True, "bias": False}, "last": {"kernel": False}}
+PLAIN = jax.tree.map(lambda is_sparse: not is_sparse, SPARSE)
+AROUND = {
+    "masked": lambda sparse: optax.chain(
+        optax.masked(lenient(sparse), SPARSE), optax.masked(adam(1e-2), PLAIN)
+    ),
+    "partition": lambda sparse: optax.partition({True: lenient(sparse), False: adam(1e-2)}, SPARSE),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", AROUND)
+@pytest.mark.parametrize("penalty", [L1(1.0), GroupLasso(1.0)], ids=repr)
+def test_a_mask_or_partition_around_is_a_selection(name, penalty):
+    around = lenient(AROUND[name](to_sparsity(adam(1e-2), penalty, 0.5, STEPS)))
+    selected = to_sparsity(adam(1e-2), penalty.on("first/kernel"), 0.5, STEPS)
+    (ours, _), (expected, _) = (jax.jit(lambda o=o: trained(o))() for o in (around, selected))
+    assert int(zeros(ours, "first/kernel")) == 500
+    chex.assert_trees_all_close(ours, expected, atol=1e-5)
+
+
+@pytest.mark.slow
 def test_nnx():
     model = nnx.Linear(20, 10, rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, to_sparsity(adam(1e-2), L1(1.0).on(kernels), 0.9, 140), wrt=nnx.Param)

@@ -301,6 +301,16 @@ def test_accumulated_gradients_count_as_steps_and_constraints_hold():
 
 
 @pytest.mark.slow
+def test_with_accumulation_the_cut_takes_as_little_as_without():
+    model = network()
+    optimizer = keras.optimizers.Adam(0.02, gradient_accumulation_steps=8)
+    model.compile(ToSparsity(optimizer, PENALTY, 0.7, 8 * STEPS), "mse")
+    fit(model, 8 * STEPS)
+    assert zeros(model) == 140
+    assert model.optimizer.report().taken < 0.02  # 0.1 if each step moved
+
+
+@pytest.mark.slow
 def test_units_of_a_network():
     keras.utils.set_random_seed(0)
     layers = [keras.layers.Dense(16, activation="relu", name="first"), keras.layers.Dense(10, name="last")]
