@@ -3,6 +3,8 @@
 import os
 
 os.environ["KERAS_BACKEND"] = "jax"  # before anything imports keras
+# Before anything imports numba, which would take it half: a second of Python, and not a minute of compiling.
+os.environ["NUMBA_DISABLE_JIT"] = "1"
 
 import chex
 import jax
