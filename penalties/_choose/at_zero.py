@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from penalties._choose.descent import descend, first_step
+from penalties._choose.keyed import keyed
 from penalties._choose.problem import Problem, Weights, check_penalty, norm, refuse_objects
 from penalties._penalty.base import Penalty
 
@@ -44,7 +45,8 @@ def grads_at_zero(loss: Callable[..., Any], penalty: Penalty, params: Any, *data
     """
     check_penalty(penalty)
     refuse_objects(params, "grads_at_zero")
-    return _grads_at_zero(loss, penalty, params, data)
+    with keyed(loss) as compiled:
+        return _grads_at_zero(compiled, penalty, params, data)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -1,6 +1,7 @@
 """fit_path: one training after the other, or all at once, over the strengths of a penalty."""
 
 import functools
+import json
 import os
 import warnings
 import zlib
@@ -54,7 +55,7 @@ def fit_path(
         score: `score(params)`, higher is better, on held-out data; a number, or an array with one for each
             example or fold, whose mean is the score, and which gives it a standard error.
         file: where the path is saved after each point; if it is there already, its points are not trained
-            again. It must be of the same factors, penalty, mode, and params.
+            again. It must be of the same factors, penalty, mode, and params; what `train` does is not known.
         progress: whether to show a bar, on stderr.
 
     Returns:
@@ -96,7 +97,9 @@ def fit_path(
         "penalty": repr(penalty),
         "mode": mode,
         "factors": [float(factor) for factor in numbers],
+        "leaves": sorted(counted),
         "start": _checksum(params),
+        "numbers": _numbers(penalty),
         "loss": loss is not None,
         "score": score is not None,
     }
@@ -250,6 +253,19 @@ def _checksum(params: Any) -> int:
     return functools.reduce(lambda crc, leaf: zlib.crc32(leaf.tobytes(), crc), leaves, 0)
 
 
+def _numbers(penalty: Penalty) -> int:
+    """Of what the repr of the penalty leaves out: arrays, masks, what is around what."""
+    try:
+        config = penalty.to_config()
+    except TypeError:  # a function, which no other process can know
+        return _checksum(jax.tree.map(jnp.asarray, penalty))
+    return zlib.crc32(json.dumps(config, sort_keys=True).encode())
+
+
+# What is too long to be shown where it differs.
+_UNSHOWN = {"start": "other initial params", "numbers": "other arrays or masks in the penalty"}
+
+
 def _resumed(file: Any, params: Any, identity: dict[str, Any]) -> Path | None:
     """The path in the file, as far as it went; None without one."""
     if file is None or not os.path.exists(file):
@@ -257,11 +273,10 @@ def _resumed(file: Any, params: Any, identity: dict[str, Any]) -> Path | None:
     path = Path.load(file, params)
     for name, wanted in identity.items():
         if path.identity.get(name) != wanted:
-            shown = "other initial params" if name == "start" else f"{name} {path.identity.get(name)!r}"
+            differs = f"{name} {path.identity.get(name)!r} and not {wanted!r}"
             raise ValueError(
-                f"{os.fspath(file)} holds the path of another run, with {shown}"
-                + ("" if name == "start" else f" and not {wanted!r}")
-                + ": delete it, or fit into another file"
+                f"{os.fspath(file)} holds the path of another run, with {_UNSHOWN.get(name, differs)}: "
+                "delete it, or fit into another file"
             )
     return path
 

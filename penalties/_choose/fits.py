@@ -1,13 +1,15 @@
 """One fit of many: to what samples, by what training, and whether it converged."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from penalties._choose.keyed import keyed
 from penalties._choose.solve import solve
 from penalties._penalty.base import Penalty
 from penalties._penalty.integers import checked_int
@@ -29,6 +31,14 @@ class Fit(NamedTuple):
             return self.train(penalty, params, x, y), jnp.asarray(True)
         solution = solve(self.loss, penalty, params, x, y, tol=self.tol, max_iterations=self.max_iterations)
         return solution.params, solution.converged
+
+
+@contextmanager
+def fitting(loss: Loss, train: Train | None, tol: float, max_iterations: int) -> Iterator[Fit]:
+    """The `Fit` of these functions as they are now."""
+    trained = nullcontext() if train is None else keyed(train)
+    with keyed(loss) as loss, trained as train:
+        yield Fit(loss, train, tol, max_iterations)
 
 
 def rows_of(rows: Array, data: Any) -> Any:

@@ -13,6 +13,7 @@ from jax import Array
 from jax.core import Tracer
 
 from penalties._choose.descent import descend, first_step
+from penalties._choose.keyed import keyed
 from penalties._choose.problem import Problem, Weights, check_penalty, minus, norm, refuse_objects
 from penalties._choose.quadratic import quadratic_of
 from penalties._penalty.base import Penalty
@@ -57,7 +58,8 @@ def solve(
 
     Args:
         loss: `loss(params, *data)` → a real scalar, smooth, and without the penalty. It is compiled once for
-            each function: give it the data here, and not inside a new lambda each time.
+            each function and for what that refers to, such as data that it closes over: give the data here if
+            it changes.
         penalty: R, with a prox.
         params: where to begin: any pytree of arrays, of float32 or float64; half precision seldom gets so
             far. Those of a weaker or stronger penalty are a warm start.
@@ -93,7 +95,8 @@ def solve(
     check_limits(tol, max_iterations)
     check_penalty(penalty)
     refuse_objects(params, "solve")
-    return _solve(loss, penalty, params, data, tol, max_iterations)
+    with keyed(loss) as compiled:
+        return _solve(compiled, penalty, params, data, tol, max_iterations)
 
 
 def check_limits(tol: Any, max_iterations: Any) -> None:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from penalties._choose.fits import Fit, Loss, Train, chunk_of, rows_of, warn_of
+from penalties._choose.fits import Fit, Loss, Train, chunk_of, fitting, rows_of, warn_of
 from penalties._choose.folds import samples_of
 from penalties._choose.grid import concrete_factors
 from penalties._choose.problem import check_penalty, refuse_objects
@@ -146,9 +146,9 @@ def stability_selection(
     refuse_objects(params, "stability_selection")
     x, y = jax.tree.map(jnp.asarray, (x, y))
     halves = _halves(key, checked_int(pairs, "pairs", 1), samples_of(x, y))
-    fit = Fit(loss, train, tol, max_iterations)
     strengths = jnp.asarray(numbers.astype(jax.dtypes.canonicalize_dtype(numbers.dtype)))
-    frequencies, sizes, converged = _selected(fit, chunk, penalty, params, x, y, strengths, halves)
+    with fitting(loss, train, tol, max_iterations) as fit:
+        frequencies, sizes, converged = _selected(fit, chunk, penalty, params, x, y, strengths, halves)
     warn_of(int(np.sum(~np.asarray(converged))), converged.size)
     return StabilitySelection(
         factors=numbers,

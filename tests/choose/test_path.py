@@ -1,5 +1,6 @@
 """fit_path and Path: points, choices among them, files, and what happens when something fails."""
 
+import functools
 import json
 import os
 import zipfile
@@ -11,7 +12,7 @@ import optax
 import pytest
 from sklearn.linear_model import lasso_path
 
-from penalties import L1, Path, fit_path, kernels, penalized, solve, strength_grid
+from penalties import L1, Path, adaptive, fit_path, kernels, penalized, solve, strength_grid
 
 from choose.convex import X, Y, squares, zeros
 
@@ -191,6 +192,27 @@ def test_after_a_crash_no_finished_point_is_trained_again(path, tmp_path, monkey
     for message, args in other.items():
         with pytest.raises(ValueError, match=f"the path of another run, with.*{message}.*delete it"):
             fit_path(train, *args, file=file, **options)
+
+
+PILOTS = jnp.array([1.0, 1.0, 1.0]), jnp.array([0.1, 1.0, 5.0])
+OTHERS = {
+    "arrays of strengths": [L1({"w": pilot, "b": 1.0}) for pilot in PILOTS],
+    "adaptive": [adaptive(L1(1.0), {"w": pilot, "b": jnp.ones(())}) for pilot in PILOTS],
+    "centers": [L1(1.0).around({"w": pilot, "b": jnp.ones(())}) for pilot in PILOTS],
+    "masks": [L1(1.0).on({"w": w, "b": not w}) for w in (True, False)],
+    "functions": [L1(1.0).on(lambda path, leaf, name=name: path == name) for name in ("w", "b")],
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_path_in_a_file_is_not_that_of_other_arrays_or_masks(name, tmp_path):
+    one, other = OTHERS[name]
+    params = {"w": jnp.ones(3), "b": jnp.ones(())}
+    fit = functools.partial(fit_path, lambda penalty, w: w, file=tmp_path / "path.npz", progress=False)
+    fit(one, [1.0], params)
+    fit(one, [1.0], params)
+    with pytest.raises(ValueError, match="holds the path of another run, with"):
+        fit(other, [1.0], params)
 
 
 def test_a_point_that_fails_is_marked_and_the_path_goes_on():
