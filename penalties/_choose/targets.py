@@ -16,6 +16,7 @@ from penalties._penalty.binding import bind_parts
 from penalties._penalty.parts import Part
 from penalties._penalty.settling import check_settling
 from penalties._penalty.strengths import PerLeaf, is_number
+from penalties._training.step import no_average
 from penalties._tree.paths import Leaf
 
 # In how many steps the strength is chosen anew; how often up to the cut of a long training; and how often, at
@@ -44,6 +45,9 @@ class Counted(NamedTuple):
 
     def of(self, by_path: Mapping[str, Any]) -> Any:
         """What belongs to the leaves: one, or a tuple."""
+        for path in self.paths:
+            if path not in by_path:
+                raise no_average(path, self.part.penalty)
         values = tuple(by_path[path] for path in self.paths)
         return values if self.part.is_joint else values[0]
 

@@ -147,6 +147,11 @@ def positions(leaves: Sequence[Leaf], selections: Sequence[Selected]) -> list[in
                 "there is nothing to penalize: no leaf is a trained array (an nnx.Param; in Linen variables, "
                 'one of "params") of a floating or complex dtype: '
                 + ", ".join(f"{leaf.path!r} is {_kind(leaf)}" for leaf in leaves[:20])
+                + (
+                    "; Python numbers are settings: make weights arrays"
+                    if any(map(_is_number, leaves))
+                    else ""
+                )
             )
         return chosen
     chosen = candidates
@@ -166,6 +171,10 @@ def positions(leaves: Sequence[Leaf], selections: Sequence[Selected]) -> list[in
                 "arrays can be penalized; leave it out with `.on(..., exclude=...)`"
             )
     return chosen
+
+
+def _is_number(leaf: Leaf) -> bool:
+    return isinstance(leaf.value, NotAnArray) and leaf.value.type_name in ("float", "complex")
 
 
 def _kind(leaf: Leaf) -> str:

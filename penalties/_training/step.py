@@ -104,8 +104,13 @@ def _check_average(part: Part, averages: dict[int, Array]) -> None:
     """Raises ValueError if a leaf with a kink has no average."""
     for i, leaf in zip(part.at, part.leaves, strict=True):
         if part.penalty.kink and i not in averages:
-            raise ValueError(
-                f"the state has no average for the leaf {leaf.path!r}, on which there is "
-                f"{type(part.penalty).__name__} now: the selection, or the params, are not those of `init`; "
-                "make a new state by `init(params)`"
-            )
+            raise no_average(leaf.path, part.penalty)
+
+
+def no_average(path: str, penalty: Any) -> ValueError:
+    """The error for a leaf with a kink, on which there was no penalty in `init`."""
+    return ValueError(
+        f"the state has no average for the leaf {path!r}, on which there is {type(penalty).__name__} now: "
+        "the selection, or the params, are not those of `init`; make a new state by `init(params)`. (Of NNX "
+        "modules weights are nnx.Param and what is derived from it; Python numbers become arrays in jit.)"
+    )

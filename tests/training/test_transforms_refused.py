@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
-from penalties import L1, add_penalty, penalized, proximal
+from penalties import L1, add_penalty, penalized, proximal, to_sparsity
 
 from cases import random_params
 
@@ -71,3 +72,27 @@ def test_a_class_is_no_schedule_and_a_number_no_penalty_in_a_state(make):
     state = optax.tree.set(optimizer.init(params), penalty=0.2)
     with pytest.raises(TypeError, match=r"0\.2 of type float: expected a Penalty.*set one"):
         optimizer.update(params, state, params)
+
+
+class Trained(nnx.Variable):
+    """A variable that is trained, and no nnx.Param."""
+
+
+class TwoKinds(nnx.Module):
+    def __init__(self):
+        self.kernel = nnx.Param(jnp.ones(3))
+        self.other = Trained(jnp.ones(4))
+
+    def grads(self):
+        return nnx.grad(lambda model: jnp.sum(model.kernel[...]), argnums=nnx.DiffState(0, KINDS))(self)
+
+
+KINDS = nnx.Param, Trained
+
+
+@pytest.mark.parametrize("wrap", [penalized, functools.partial(to_sparsity, target=0.5, steps=1000)])
+def test_trained_variables_that_are_no_params_are_refused(wrap):
+    model = TwoKinds()
+    optimizer = nnx.Optimizer(model, wrap(optax.sgd(0.1), L1(1.0)), wrt=KINDS)
+    with pytest.raises(ValueError, match=r"no average for the leaf 'other'.*weights are nnx\.Param"):
+        optimizer.update(model, model.grads())

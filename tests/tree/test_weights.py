@@ -125,3 +125,10 @@ def test_the_same_variable_twice_in_a_dict_counts_once_and_stays_tied():
 def test_a_module_without_params_is_an_error():
     with pytest.raises(TypeError, match="nothing to penalize"):
         L1(1.0)(nnx.Dropout(0.5, rngs=nnx.Rngs(0)))
+
+
+def test_numbers_alone_are_an_error_that_says_what_to_do():
+    with pytest.raises(
+        TypeError, match="'rate' is of type float; Python numbers are settings: make weights arrays"
+    ):
+        L1(1.0)({"rate": 0.5})
