@@ -52,6 +52,7 @@ def solve(
     Where the loss is quadratic in the params, and they are not more than the data, each step is one product
     with its matrix of second derivatives.
 
+    It goes the slower the more the columns of the data differ in scale, or are far from 0: standardize them.
     For networks use `penalized`: there mini-batches go a longer way. For one lasso or one logistic regression
     on data that fits in memory, skglm, celer and scikit-learn are faster; this one takes any loss and any
     penalty with a prox, many at once, and is differentiated.

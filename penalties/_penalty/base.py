@@ -206,9 +206,9 @@ class Penalty(Composable, abc.ABC):
         """The same penalty on the chosen leaves only.
 
         Args:
-            where: a glob on leaf paths (`*` within a segment, `**` across), a tuple of globs, a
-                function `(path, leaf) -> bool`, a (prefix) tree of bools, an nnx filter, or
-                `penalties.kernels`. By default all weights: what is floating or complex.
+            where: a glob on leaf paths (`*` within a segment, `**` across), a tuple of globs, a pure
+                function `(path, leaf) -> bool` (what it closes over is read once), a (prefix) tree of bools,
+                an nnx filter, or `penalties.kernels`. By default all weights: what is floating or complex.
             exclude: the same, for leaves to leave out.
 
         >>> import jax.numpy as jnp

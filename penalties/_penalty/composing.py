@@ -44,7 +44,8 @@ class Composable:
 
         Args:
             function: of the params that the penalty is called with (of an NNX module, of its state), to any
-                tree. Selections inside it, as in `L1(0.1).on("a").of(function)`, are of what it returns.
+                tree; pure: what it closes over is read once. Selections inside it, as in
+                `L1(0.1).on("a").of(function)`, are of what it returns.
 
         >>> import jax.numpy as jnp
         >>> from penalties import L1
