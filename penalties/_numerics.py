@@ -111,14 +111,22 @@ def norm(x: Array, axes: tuple[int, ...]) -> Array:
 
 def squared(x: Array) -> Array:
     """|x|²."""
-    return scaled_square(x, jnp.ones((), accumulator(x.dtype)))
+    if jnp.iscomplexobj(x):
+        return jnp.square(jnp.real(x)) + jnp.square(jnp.imag(x))
+    return jnp.square(x)
 
 
+@jax.custom_jvp
 def safe_root(squares: Array) -> Array:
     """√squares, with gradient 0 at 0."""
-    # `squares == 0` and not `squares > 0`: the latter would take NaN for zero and hide it.
-    zero = squares == 0
-    return jnp.where(zero, jnp.zeros_like(squares), jnp.sqrt(jnp.where(zero, 1, squares)))
+    return jnp.sqrt(squares)
+
+
+@safe_root.defjvp
+def _safe_root_jvp(primals, tangents):
+    (squares,), (dsquares,) = primals, tangents
+    root = safe_root(squares)
+    return root, dsquares * ratio(jnp.ones_like(root), 2 * root)
 
 
 def mean_root(x: Array, axes: tuple[int, ...]) -> Array:
@@ -136,11 +144,19 @@ def at_least_one(count: Any) -> Any:
     return count if jax.export.is_symbolic_dim(count) else max(count, 1)
 
 
+@jax.custom_jvp
 def ratio(numerator: Array, denominator: Array) -> Array:
     """numerator / denominator, and 0 where the denominator is 0, with finite gradients; NaN stays NaN."""
-    zero = denominator == 0
-    safe = jnp.where(zero, jnp.ones_like(denominator), denominator)
-    return jnp.where(zero & ~jnp.isnan(numerator), jnp.zeros_like(safe), numerator / safe)
+    kept = jnp.isnan(numerator) | (denominator != 0)
+    quotient = numerator / denominator
+    return jnp.where(kept, quotient, jnp.zeros_like(quotient))
+
+
+@ratio.defjvp
+def _ratio_jvp(primals, tangents):
+    (numerator, denominator), (dn, dd) = primals, tangents
+    quotient = ratio(numerator, denominator)
+    return quotient, (dn - quotient * dd) * ratio(jnp.ones_like(denominator), denominator)
 
 
 def sum_scalars(scalars: list[Array]) -> Array:

@@ -68,8 +68,7 @@ def subgradient_of_groups(groups: Grouping, phi: Any, w: Any, gradient: Any, ave
     if not phi.kink:
         return groups.each(_plus_slope, (slope,), w, gradient)
     half_width, pull = phi.half_width(size), groups.size(average)
-    beyond = ratio(pull - jnp.minimum(pull, half_width), pull)
-    beyond = jnp.where((pull == jnp.inf) & (half_width < jnp.inf), 1, beyond)  # the squares overflow
+    beyond = jnp.maximum(1 - ratio(half_width, pull), 0)  # 1 where the squares overflow
     at_kink = (size == 0) & (half_width > 0)
 
     def least(
@@ -94,19 +93,21 @@ def settling_groups(
         # Near zero an optimizer that scales each weight by itself leaves the half-space though
         # zero is wrong, again and again; a group whose average says so is left to turn round.
         wrong = nonzero & (pull > half_width)
-        zero = zero & ~wrong | nonzero & _reaches_zero(groups, phi, w, moved, direction, average)
+        zero = zero & ~wrong | nonzero & _reaches_zero(groups, phi, w, moved, direction, average, pull)
     return groups.mask(zero & (half_width > 0), w)
 
 
-def _reaches_zero(groups: Grouping, phi: Any, w: Any, moved: Any, direction: Any, average: Average) -> Array:
+def _reaches_zero(
+    groups: Grouping, phi: Any, w: Any, moved: Any, direction: Any, average: Average, pull: Array
+) -> Array:
     """Whether zero is a prox-gradient step away, one as long as the average has been gathering.
 
     A noisy group shrinks without ever turning round. The step the optimizer has just made, s =
     ‖moved − w‖ / max(‖direction‖, φ′(0)) for each unit of gradient, taken for the 1/weight steps that
     the average ḡ stands for, lands at zero if ‖w‖ + (s/weight)·‖ḡ‖ < (s/weight)·φ′(‖w‖). At a nonzero
-    stationary point ‖ḡ‖ = φ′(‖w‖), and it never does.
+    stationary point the pull ‖ḡ‖ = φ′(‖w‖), and it never does.
     """
-    size, pull = groups.size(w), groups.size(average.gradient)
+    size = groups.size(w)
     # Its squares are adam's, too, and XLA on CPU would store them for both.
     direction = jax.lax.optimization_barrier(direction)
     per_gradient = jnp.maximum(groups.size(direction), phi.half_width(size))
