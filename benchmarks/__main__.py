@@ -43,12 +43,18 @@ if __name__ == "__main__":
         rows += values.many_leaves(200, 3 if asked.quick else 31)
     if "training" in parts:
         training.check_the_same()
-        rows += training.mlp(*((64, 2, 8, 3) if asked.quick else (1024, 4, 128, 41)))
+        width, layers, batch, repeats = (64, 2, 8, 3) if asked.quick else (1024, 4, 128, 41)
+        mlp = training.deep_network(width, layers, batch)
+        rows += training.steps(f"{layers} layers, {width} wide, batch {batch}", mlp, repeats)
+        width, layers, batch, length, repeats = (32, 1, 2, 8, 3) if asked.quick else (256, 4, 16, 128, 15)
+        network = training.transformer(width, layers, batch, length)
+        title = f"a transformer of {layers} blocks, {width} wide, {batch} × {length} tokens"
+        rows += training.steps(title, network, repeats)
         rows += training.update_alone(*((100_000, 3) if asked.quick else (10_000_000, 31)))
     if "tracing" in parts:
         rows += tracing.tracing([10] if asked.quick else [100, 400, 1000], 1 if asked.quick else 5)
     if "compiling" in parts:
-        rows += compiling.compiling([10] if asked.quick else [100, 400, 1000], 1 if asked.quick else 5)
+        rows += compiling.compiling([10] if asked.quick else [100, 400, 1000, 2000], 1 if asked.quick else 5)
     if "targets" in parts:
         for network in (MLP, CNN):
             few, full = (140, 1, ("adam",)), (1000, 5, tuple(targets.RATES))

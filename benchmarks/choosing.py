@@ -30,7 +30,7 @@ from benchmarks.results import Row, add_save, save
 from benchmarks.small_networks import MLP
 from benchmarks.targets import Training
 from benchmarks.timing import Ratio, console, medians, show
-from benchmarks.training import deep_network, stepping
+from benchmarks.training import Recipe, deep_network, stepping
 from penalties import L1, cross_validate, fit_path, kernels, penalized, solve, to_sparsity
 
 TOLERANCES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
@@ -169,8 +169,8 @@ def target(width: int, layers: int, batch: int, repeats: int) -> list[Row]:
     penalty = L1(1e-5).on("**/kernel")
     ours = to_sparsity(optax.adam(1e-3), penalty, 0.9, steps=1_000_000)
     rivals = {
-        "ours": stepping(ours, loss, params),
-        "penalized": stepping(penalized(optax.adam(1e-3), penalty), loss, params),
+        "ours": stepping(Recipe(ours), loss, params),
+        "penalized": stepping(Recipe(penalized(optax.adam(1e-3), penalty)), loss, params),
     }
     times = medians(rivals, repeats)
     title = f"a training step: {layers} layers, {width} wide, batch {batch}"

@@ -1,6 +1,9 @@
-"""Values and gradients against the bare reductions they are made of, and against keras.regularizers."""
+"""Values and gradients beside the bare reductions they are made of, keras.regularizers, and torch."""
 
+import importlib.util
 import os
+from collections.abc import Callable
+from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
@@ -33,6 +36,30 @@ CASES = {
 }
 
 
+def by_torch(name: str, w: Any) -> tuple[dict[str, Callable[[], Any]], dict[str, Callable[[], Any]]]:
+    """Value, and value and gradient, in torch without a compiler; nothing where it is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        return {}, {}
+    import torch
+
+    leaf = torch.tensor(np.asarray(w), requires_grad=True)
+    formula = {
+        "L1": lambda w: 0.5 * w.abs().sum(),
+        "L2": lambda w: 0.5 * w.square().sum(),
+        "ElasticNet": lambda w: 0.5 * w.abs().sum() + 0.5 * w.square().sum(),
+    }[name]
+
+    def value() -> Any:
+        with torch.no_grad():
+            return formula(leaf)
+
+    def value_and_gradient() -> Any:
+        loss = formula(leaf)
+        return loss, torch.autograd.grad(loss, leaf)
+
+    return {"torch": value}, {"torch": value_and_gradient}
+
+
 def large(weights: int, repeats: int) -> list[Row]:
     """Value, and value and gradient, of many float32 weights in one leaf."""
     w = jax.random.normal(jax.random.key(0), (weights,))
@@ -42,27 +69,34 @@ def large(weights: int, repeats: int) -> list[Row]:
         theirs = {"bare": jax.jit(bare), "Keras": jax.jit(by_keras)}
         np.testing.assert_allclose(ours(penalty, w), 0.5 * theirs["bare"](w), rtol=1e-4)
         np.testing.assert_allclose(ours(penalty, w), theirs["Keras"](w), rtol=1e-4)
+        value_by_torch, both_by_torch = by_torch(name, w)
+        for value in value_by_torch.values():
+            np.testing.assert_allclose(ours(penalty, w), value().numpy(), rtol=1e-4)
         memory = ours.lower(penalty, w).compile().memory_analysis().temp_size_in_bytes
         console.print(f"{name}: {memory:,} bytes of scratch in the compiled value of {4 * weights:,} bytes")
 
         times = medians(
-            {"ours": lambda f=ours, p=penalty: f(p, w)} | {k: lambda f=f: f(w) for k, f in theirs.items()},
+            {"ours": lambda f=ours, p=penalty: f(p, w)}
+            | {k: lambda f=f: f(w) for k, f in theirs.items()}
+            | value_by_torch,
             repeats,
         )
         values += [
             Ratio(f"{name}, value", peer, times["ours"], times[peer], 1.1 if peer == "bare" else None)
-            for peer in theirs
+            for peer in (*theirs, *value_by_torch)
         ]
 
         with_grad = jax.jit(jax.value_and_grad(lambda w, penalty: penalty(w)))
         rivals = {k: jax.jit(jax.value_and_grad(f)) for k, f in (("bare", bare), ("Keras", by_keras))}
         times = medians(
             {"ours": lambda f=with_grad, p=penalty: f(w, p)}
-            | {k: lambda f=f: f(w) for k, f in rivals.items()},
+            | {k: lambda f=f: f(w) for k, f in rivals.items()}
+            | both_by_torch,
             repeats,
         )
         gradients += [
-            Ratio(f"{name}, value and gradient", peer, times["ours"], times[peer]) for peer in rivals
+            Ratio(f"{name}, value and gradient", peer, times["ours"], times[peer])
+            for peer in (*rivals, *both_by_torch)
         ]
     return show(f"{weights:,} float32 weights", values + gradients)
 
