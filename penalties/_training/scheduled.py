@@ -88,6 +88,8 @@ def penalty_at(penalty: ScheduledPenalty, state: Any) -> tuple[Penalty, Penalty]
             f"the state holds the penalty {held!r}, and the transform was built with {own!r}: set one that "
             "differs in its strengths only, or `init(params)` of a transform that is built with the new one"
         )
+    # A loop wants back the dtypes that it began with, those of `init`, whatever a schedule computes in.
+    own = jax.tree.map(lambda x, first: x.astype(first.dtype), own, state.given)
     if isinstance(penalty, Penalty):
         return _chosen(_same(state.given, own), held, own), own
     is_set = ~_same(held, state.given)
@@ -113,11 +115,18 @@ def _chosen(is_first: Array, first: Penalty, second: Penalty) -> Penalty:
 
 
 def as_arrays(penalty: Penalty) -> Penalty:
-    """The penalty with strengths as arrays of one fixed dtype, as a state keeps them."""
+    """The penalty with strengths as arrays, as a state keeps them: single numbers in the default float."""
     check_penalty(penalty, "what the schedule returned")
     flax_states.register_all()
-    # Copies: a state may be donated, and the penalty it was made of used again.
-    return jax.tree.map(jnp.array, penalty)
+
+    def array(x: Any) -> Array:
+        # Copies: a state may be donated, and the penalty it was made of used again. One dtype: outside of
+        # jit a penalty keeps single numbers as Python floats, whatever dtype a schedule computed them in.
+        new = jnp.array(x)
+        fixed = new.ndim and jnp.issubdtype(new.dtype, jnp.floating)
+        return new if fixed else new.astype(jax.dtypes.canonicalize_dtype(float))
+
+    return jax.tree.map(array, penalty)
 
 
 def increment(count: Array) -> Array:
