@@ -29,7 +29,7 @@ class SparsityState(NamedTuple):
         strides: by leaf path how far the optimizer moves for each unit of direction.
         held: whether the zeros are chosen, and only held from here on.
         capped: whether the strength was last as large as it may be, and would have had to be larger.
-        taken: the share of units that the cut set to zero; NaN before it.
+        taken: the share of units that the cut set to zero; 0 before it.
     """
 
     penalized: PenalizedState

@@ -24,7 +24,7 @@ class TargetReport:
         steps: of how many.
         target: the share of zeros that training ends with; a tree if there is one for each leaf.
         held: whether the zeros are chosen.
-        taken: the share of units that the cut set to zero; NaN before it.
+        taken: the share of units that the cut set to zero; 0 before it.
         reason: why the cut had to take more than 5 points; "" if it had not.
     """
 

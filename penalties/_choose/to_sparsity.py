@@ -112,7 +112,7 @@ def to_sparsity(
         wanted = jax.tree.map(lambda share: jnp.array(share, jnp.float32), target)
         # Each an array of its own: a state that is donated may not hold one twice.
         held, capped = jnp.zeros((), jnp.bool_), jnp.zeros((), jnp.bool_)
-        taken = jnp.full((), jnp.nan, jnp.float32)
+        taken = jnp.zeros((), jnp.float32)
         return SparsityState(state, wanted, jnp.array(steps, jnp.int32), strides, held, capped, taken)
 
     def update(

@@ -130,7 +130,7 @@ def guarded(value: Strength, allowed: Range = NOT_NEGATIVE) -> Strength:
     def guard(x):
         x = jnp.asarray(x)
         x = x.astype(accumulator(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32)
-        return jnp.where(allowed.holds(x), x, jnp.full_like(x, jnp.nan))
+        return jnp.where(allowed.holds(x), x, jnp.nan)
 
     return jax.tree.map(guard, value)
 

@@ -90,7 +90,6 @@ class Steering:
         self._held = add_variable((), "zeros", "bool", name="held")
         self._capped = add_variable((), "zeros", "bool", name="capped")
         self._taken = add_variable((), "zeros", "float32", name="taken")
-        self._taken.assign(jnp.nan)
         self._averages = averages
         self.aim(self._aim)
 
