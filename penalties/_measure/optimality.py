@@ -40,7 +40,8 @@ def optimality(penalty: Penalty, params: Params, grads: Params) -> Optimality:
         penalty: R, with a rule for zeros (L1, L2, ElasticNet, GroupLasso, sums, selections).
         params: any pytree of weights.
         grads: the gradient of the loss f without the penalty, a tree like params. With that of a
-            mini-batch the result is as noisy as the gradient is.
+            mini-batch the result is as noisy as the gradient is. Of complex weights it is conjugated,
+            `jax.tree.map(jnp.conj, jax.grad(f)(params))`, as optax expects it.
 
     Returns:
         The norm over all leaves, and by leaf path. A leaf that is not penalized counts with its

@@ -183,7 +183,8 @@ class Penalty(Composable, abc.ABC):
 
         Args:
             params: any pytree of weights.
-            grads: the gradient of the loss without the penalty, a tree like params.
+            grads: the gradient of the loss without the penalty, a tree like params; of complex weights
+                conjugated.
 
         Returns:
             A tree like grads.

@@ -68,7 +68,7 @@ class SmoothPenalty(SettlingPenalty, abc.ABC):
     kink = False
 
     def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
-        return gradient + jax.grad(self.value_at)(w)
+        return gradient + jnp.conj(jax.grad(self.value_at)(w))  # JAX's of complex weights is the conjugate
 
     def settles_at(self, w: Array, moved: Array, direction: Array, average: Average | None) -> Array:
         return jnp.zeros_like(w, jnp.bool_)

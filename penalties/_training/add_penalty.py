@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from penalties._penalty.base import Penalty
@@ -29,7 +30,7 @@ def add_penalty(penalty: ScheduledPenalty) -> optax.GradientTransformationExtraA
     ======================================================================== ===============================
 
     The gradient is 2·λ·w for `L2(λ)` (no ½) and λ·sign(w) for `L1(λ)`, 0 at 0. Neither gives exact
-    zeros: for those, see `penalized`.
+    zeros: for those, see `penalized`. Of complex weights the updates are conjugated gradients, as in optax.
 
     Args:
         penalty: a Penalty, or a function of the step count that returns one (a schedule).
@@ -78,4 +79,5 @@ def add_penalty(penalty: ScheduledPenalty) -> optax.GradientTransformationExtraA
 @jax.jit
 def _plus_gradient(penalty: Any, w: Any, update: Any) -> Any:
     gradient = jax.grad(lambda w: penalty.value_at(widened(w)))(w)
-    return jax.tree.map(lambda update, gradient: update + gradient.astype(update.dtype), update, gradient)
+    # JAX's gradient of complex weights is the conjugate.
+    return jax.tree.map(lambda x, gradient: x + jnp.conj(gradient).astype(x.dtype), update, gradient)
