@@ -43,7 +43,15 @@ def modulus(x: Array) -> Array:
 @modulus.defjvp
 def _modulus_jvp(primals, tangents):
     (x,), (dx,) = primals, tangents
-    return modulus(x), jnp.real(jnp.conj(jnp.sign(x)) * dx)
+    return modulus(x), jnp.real(jnp.conj(phase(x)) * dx)
+
+
+def phase(x: Array) -> Array:
+    """sign(x), x/|x| of complex x, and 0 at 0; of complex x JAX takes the derivative of `jnp.sign` for 0."""
+    if not jnp.iscomplexobj(x):
+        return jnp.sign(x)
+    size = modulus(x)
+    return jax.lax.complex(ratio(jnp.real(x), size), ratio(jnp.imag(x), size))
 
 
 @jax.custom_jvp

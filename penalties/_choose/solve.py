@@ -162,14 +162,24 @@ _DENSE = 1_000
 def _solve_linear(linear: Callable[[Weights], Weights], right: Weights) -> Weights:
     """The solution of linear(x) = right."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        # One vector: reverse mode cannot transpose a tree of which some leaves have no tangent.
-        flat, unflatten = jax.flatten_util.ravel_pytree(right)
+        # One vector: reverse mode cannot transpose a tree of which some leaves have no tangent. And
+        # real: of complex weights a modulus has a derivative that is linear over the real numbers only.
+        flat, unflatten = jax.flatten_util.ravel_pytree(_real(right))
 
         def matrix(x: Array) -> Array:
-            return jax.flatten_util.ravel_pytree(linear(unflatten(x)))[0]
+            return jax.flatten_util.ravel_pytree(_real(linear(_complex(unflatten(x)))))[0]
 
         method = _direct if flat.size <= _DENSE else _iterative
-        return unflatten(jax.lax.custom_linear_solve(matrix, flat, solve=method, transpose_solve=method))
+        solution = jax.lax.custom_linear_solve(matrix, flat, solve=method, transpose_solve=method)
+        return _complex(unflatten(solution))
+
+
+def _real(weights: Weights) -> list[Any]:
+    return [(jnp.real(w), jnp.imag(w)) if jnp.iscomplexobj(w) else w for w in weights]
+
+
+def _complex(parts: list[Any]) -> Weights:
+    return [jax.lax.complex(*part) if isinstance(part, tuple) else part for part in parts]
 
 
 def _direct(matrix: Callable[[Array], Array], right: Array) -> Array:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from penalties._numerics import like, modulus, ratio
+from penalties._numerics import like, modulus, phase, ratio
 from penalties._penalty.base import Penalty
 from penalties._penalty.rule import Average
 from penalties._penalty.settling import SettlingPenalty
@@ -102,7 +102,7 @@ class SizePenalty(PenaltyOfSizes, SettlingPenalty, abc.ABC):
     """
 
     def subgradient_at(self, w: Array, gradient: Array, average: Array) -> Array:
-        smooth = gradient + like(self.slope_of(jnp.abs(w)), w) * jnp.sign(w)
+        smooth = gradient + like(self.slope_of(modulus(w)), w) * phase(w)
         if not self.kink:
             return smooth
         half_width = self.half_width(w)
@@ -127,7 +127,7 @@ def _total_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Arr
     (w, phi), (dw, dphi) = primals, tangents
     value, tangent = total(w, phi), jnp.zeros((), w.real.dtype)
     if not isinstance(dw, SymbolicZero):
-        slope = like(slopes(phi, modulus(w)), w) * jnp.sign(w)
+        slope = like(slopes(phi, modulus(w)), w) * phase(w)
         tangent += jnp.sum(jnp.real(jnp.conj(slope) * dw))
     if not all(isinstance(d, SymbolicZero) for d in jax.tree.leaves(dphi)):
         dphi = jax.tree.map(_instantiated, dphi)
