@@ -1,5 +1,6 @@
 """Strengths and steps: what is accepted, how they are checked, and how they reach a leaf."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -49,8 +50,8 @@ def checked(value: Strength, name: str, allowed: Range = NOT_NEGATIVE) -> Streng
 
     Raises:
         TypeError: for bool, None, str and anything else that is not a number.
-        ValueError: for concrete numbers that are out of range, NaN or infinite. Traced ones cannot be
-            seen here: they make the result NaN.
+        ValueError: for concrete numbers that are out of range, NaN, infinite, or too large for the default
+            float. Traced ones cannot be seen here: they make the result NaN.
     """
     entries, treedef = jax.tree_util.tree_flatten_with_path(value, is_leaf=lambda x: x is None)
     if not entries:
@@ -75,6 +76,8 @@ def _checked_leaf(x: Any, name: str, allowed: Range) -> Any:
             f"{name} is {x!r} of type {type(x).__name__}: expected a number{allowed}, an array "
             "that broadcasts to the leaf, or a tree of these"
         )
+    if isinstance(x, int) and x.bit_length() > 1023:  # no float, and too many digits to show
+        raise ValueError(f"{name} is an integer of {x.bit_length()} bits: expected {_held(allowed)}")
     if isinstance(x, (int, float)):
         return _checked_number(float(x), name, allowed)
     if not (jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer)):
@@ -103,7 +106,18 @@ def _checked_number(x: float, name: str, allowed: Range) -> float:
     if not allowed.holds(x):
         kind = "a number" if allowed.infinite else "a finite number"
         raise ValueError(f"{name} is {x}: expected {kind}{allowed}")
+    if math.isfinite(x) and abs(x) > _largest():
+        raise ValueError(f"{name} is {x}: expected {_held(allowed)}")
     return x
+
+
+def _largest() -> float:
+    return float(jnp.finfo(jax.dtypes.canonicalize_dtype(float)).max)
+
+
+def _held(allowed: Range) -> str:
+    dtype = jax.dtypes.canonicalize_dtype(float)
+    return f"a number{allowed} that a {dtype} holds, at most {_largest():.4g}"
 
 
 def checked_factor(factor: Any) -> Any:
@@ -217,6 +231,11 @@ def times(strength: Any, factor: Any) -> Any:
     # Python and NumPy numbers stay Python numbers; NumPy would widen a float32 array's dtype.
     if isinstance(strength, np.generic):
         strength = shortest(strength).item()
+    if isinstance(strength, float) and isinstance(factor, float):
+        product = strength * factor
+        if math.isfinite(strength) and abs(product) > _largest():
+            raise ValueError(f"{factor} times a strength of {strength}: expected {_held(NOT_NEGATIVE)}")
+        return product
     if isinstance(strength, float) or isinstance(factor, float):
         return strength * factor
     # Of an integer strength half is no integer.

@@ -40,6 +40,28 @@ def test_numbers_that_are_no_strength_are_refused(wrong):
         wrong * L1(0.1)
 
 
+@pytest.mark.parametrize(
+    "wrong", [1e39, np.float64(1e39), 10**39, 10**400], ids=["float", "NumPy", "int", "long int"]
+)
+def test_numbers_that_no_float_holds_are_refused(wrong):
+    what = "1e.39" if wrong < 1e300 else "an integer of .* bits"
+    held = r"expected a number ≥ 0 that a float32 holds, at most 3\.403e\+38"
+    with pytest.raises(ValueError, match=rf"L1\.strength is {what}: {held}"):
+        L1(wrong)
+    with pytest.raises(ValueError, match=rf"the factor of a penalty is {what}: {held}"):
+        wrong * L1(0.1)
+    with pytest.raises(ValueError, match=rf"step is {what}: {held}"):
+        L1(0.1).prox(W, wrong)
+    with pytest.raises(ValueError, match=rf"2\.0 times a strength of 3e\+38: {held}"):
+        2 * L1(3e38)
+
+
+def test_what_only_float64_holds_is_a_strength_there(x64):
+    assert L1(1e39)(jnp.ones(2)) == 2e39
+    with pytest.raises(ValueError, match="that a float64 holds"):
+        L1(10**400)
+
+
 @pytest.mark.parametrize("entry", [-1.0, np.nan, np.inf])
 @pytest.mark.parametrize("array", [np.asarray, jnp.asarray], ids=["numpy", "jax"])
 def test_arrays_with_entries_that_are_no_strength_are_refused(entry, array):
