@@ -20,7 +20,9 @@ class L1(SizePenalty):
         strength: λ ≥ 0. A number, an array that broadcasts to each leaf, or a tree of these. The
             penalty is not divided by the number of weights or of samples.
 
-    Complex weights count by their modulus. The subgradient at 0 is 0.
+    Complex weights count by their modulus. The subgradient at 0 is 0. Of a leaf of more than 65,536 weights
+    Σ|w| is summed before it is scaled: where it overflows, at 3.4e38 in float32, the value is inf, and the
+    gradient is not.
 
     >>> import jax.numpy as jnp
     >>> from penalties import L1
@@ -63,7 +65,8 @@ class L2(SizePenalty):
         strength: λ ≥ 0. A number, an array that broadcasts to each leaf, or a tree of these.
 
     The gradient is 2·strength·w, so that `optax.adamw(weight_decay=2 * strength)` decays as this
-    does. Complex weights count by their modulus.
+    does. Complex weights count by their modulus. Of a leaf of more than 65,536 weights Σw² is summed before
+    it is scaled: where it overflows, at 3.4e38 in float32, the value is inf, and the gradient is not.
 
     >>> import jax.numpy as jnp
     >>> from penalties import L2

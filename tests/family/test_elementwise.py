@@ -284,3 +284,14 @@ def test_gradients_of_another_structure_are_refused():
         L1(0.5).subgradient({"a": jnp.ones(2)}, {"c": jnp.ones(2)})
     with pytest.raises(ValueError, match=r"'a' has shape \(2,\) in params and \(3,\) in grads"):
         L1(0.5).subgradient({"a": jnp.ones(2)}, {"a": jnp.ones(3)})
+
+
+@pytest.mark.parametrize(
+    ("penalty", "size"), [(L1(1e-10), 1e35), (L2(1e-10), 1e17), (ElasticNet(1e-10, 0.0), 1e35)]
+)
+def test_a_sum_that_overflows_before_it_is_scaled_is_infinite_and_its_gradient_is_not(penalty, size):
+    small, large = jnp.full(60_000, size), jnp.full(70_000, size)
+    assert jnp.isfinite(penalty(small))
+    value, gradient = jax.value_and_grad(penalty)(large)
+    assert value == jnp.inf
+    np.testing.assert_allclose(gradient[0], jax.grad(penalty)(small)[0], rtol=1e-6)
