@@ -155,7 +155,8 @@ class GroupLasso(SettlingGroupPenalty):
             of the grid of blocks, in the order of sorted labels; or a tree of these.
 
     A leaf without axes is one group. The gradient at a zero group is 0. Steps of the prox may differ within
-    groups, whose norm is the root of a scalar equation then.
+    groups, whose norm is the root of a scalar equation then. Norms are roots of sums of squares: of a group
+    whose float32 weights are all below 1e-19 they underflow, and it is taken for zero.
 
     On one layer of a ReLU network alone it has no minimum: the group shrinks, the next layer grows by as
     much, and the network stays the same. Give the next layer an L2:
