@@ -171,5 +171,5 @@ def test_their_solution_is_ours(theirs, ours, x64):
 
 def test_every_table_was_read():
     lines = [line for line in GUIDE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
-    assert [len(table) for table in TABLES.values()] == [26, 6, 5, 1]
+    assert [len(table) for table in TABLES.values()] == [26, 6, 5, 1, 0]  # the last section has none
     assert len(lines) == 38
