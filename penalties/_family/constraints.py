@@ -179,7 +179,7 @@ class Simplex(Constraint):
     of a point onto the canonical simplex of Rⁿ, J. Optim. Theory Appl. 50 (1986).
     """
 
-    total: Strength = parameter(1.0, at_least=0, kw_only=False)
+    total: Strength = parameter(default=1.0, at_least=0, kw_only=False)
 
     def project_at(self, w: Array) -> Array:
         check_real(self, w)

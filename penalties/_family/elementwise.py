@@ -172,7 +172,7 @@ class Huber(SizePenalty):
     """
 
     strength: Strength
-    delta: Strength = parameter(1.0, above=0)
+    delta: Strength = parameter(default=1.0, above=0)
 
     kink = False
 

@@ -182,7 +182,7 @@ class GroupLasso(SettlingGroupPenalty):
     """
 
     strength: Strength
-    axis: int | tuple[int, ...] | None = static(-1)
+    axis: int | tuple[int, ...] | None = static(default=-1)
     groups: Partition | None = static(default=None, kw_only=True)
     weights: Any = group_weights(default="sqrt")
 
@@ -215,7 +215,7 @@ class Grouped(GroupPenalty):
     """
 
     penalty: PenaltyOfSizes = nested()
-    axis: int | tuple[int, ...] | None = static(-1)
+    axis: int | tuple[int, ...] | None = static(default=-1)
     groups: Partition | None = static(default=None, kw_only=True)
     weights: Any = group_weights(default="sqrt")
 

@@ -97,7 +97,7 @@ class Spectral(SpectralPenalty):
     """
 
     penalty: PenaltyOfSizes = nested()
-    axis: int | tuple[int, ...] = static(-1)
+    axis: int | tuple[int, ...] = static(default=-1)
 
     def __post_init__(self):
         if not isinstance(self.penalty, PenaltyOfSizes):
@@ -145,7 +145,7 @@ class Nuclear(SpectralPenalty):
     """
 
     strength: Strength
-    axis: int | tuple[int, ...] = static(-1)
+    axis: int | tuple[int, ...] = static(default=-1)
 
     @property
     def of_sizes(self) -> PenaltyOfSizes:
@@ -185,7 +185,7 @@ class Rank(SpectralPenalty):
     (1936)."""
 
     strength: Strength
-    axis: int | tuple[int, ...] = static(-1)
+    axis: int | tuple[int, ...] = static(default=-1)
 
     @property
     def of_sizes(self) -> PenaltyOfSizes:
@@ -219,7 +219,7 @@ class SpectralNorm(MatrixPenalty):
     """
 
     strength: Strength
-    axis: int | tuple[int, ...] = static(-1)
+    axis: int | tuple[int, ...] = static(default=-1)
 
     def value_at(self, w: Array) -> Array:
         return require_one_number(self.strength, "strength", self, w) * largest_singular_value(

@@ -38,7 +38,7 @@ class Orthonormal(Constraint):
     Source: Higham, Functions of matrices (2008), theorem 8.4; its derivative is section 8.2.
     """
 
-    axis: int = static(-1)
+    axis: int = static(default=-1)
 
     rounding = 64
 

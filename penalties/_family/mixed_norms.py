@@ -51,7 +51,7 @@ class GroupLInf(PartitionedPenalty):
     """
 
     strength: Strength
-    axis: int | tuple[int, ...] | None = static(-1)
+    axis: int | tuple[int, ...] | None = static(default=-1)
     groups: Partition | None = static(default=None, kw_only=True)
     weights: Any = group_weights(default="size")
 
@@ -111,7 +111,7 @@ class ExclusiveLasso(PartitionedPenalty, SettlingPenalty):
     """
 
     strength: Strength
-    axis: int | tuple[int, ...] | None = static(-1)
+    axis: int | tuple[int, ...] | None = static(default=-1)
     groups: Partition | None = static(default=None, kw_only=True)
     weights: Any = group_weights(default=1.0)
 

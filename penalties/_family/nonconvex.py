@@ -35,7 +35,7 @@ class MCP(SizePenalty):
     """
 
     strength: Strength
-    gamma: Strength = parameter(3.0, above=1)
+    gamma: Strength = parameter(default=3.0, above=1)
 
     def value_of(self, r: Array) -> Array:
         # Cut before it is squared: what is beyond may overflow.
@@ -81,7 +81,7 @@ class SCAD(SizePenalty):
     JASA 96 (2001), equations 2.7 and 2.8."""
 
     strength: Strength
-    a: Strength = parameter(3.7, above=2)
+    a: Strength = parameter(default=3.7, above=2)
 
     def value_of(self, r: Array) -> Array:
         # Cut before it is squared: what is beyond may overflow.

@@ -35,8 +35,8 @@ class Orthogonal(MatrixPenalty):
     """
 
     strength: Strength
-    mode: str = static("rows")
-    axis: int | tuple[int, ...] = static(-1)
+    mode: str = static(default="rows")
+    axis: int | tuple[int, ...] = static(default=-1)
 
     way_out = "use it in a loss, or `add_penalty(penalty)` in front of the optimizer"
 
@@ -82,7 +82,7 @@ class SoftOrthogonal(MatrixPenalty, SmoothPenalty):
     """
 
     strength: Strength
-    axis: int | tuple[int, ...] = static(-1)
+    axis: int | tuple[int, ...] = static(default=-1)
 
     def value_at(self, w: Array) -> Array:
         matrix = as_matrix(self, w)

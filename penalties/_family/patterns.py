@@ -167,7 +167,7 @@ class NOfM(Constraint):
 
     n: int = static()
     m: int = static()
-    axis: int = static(-1)
+    axis: int = static(default=-1)
 
     monotone = True
 

@@ -154,7 +154,7 @@ class GroupSLOPE(SortedPenalty):
     """
 
     strengths: Strength = sequence()
-    axis: int | tuple[int, ...] = static(-1)
+    axis: int | tuple[int, ...] = static(default=-1)
 
     order = Order.GROUPWISE
 

@@ -84,7 +84,7 @@ class MaxNorm(_NormConstraint):
     """
 
     radius: Strength = parameter(at_least=0, kw_only=False)
-    axis: int | tuple[int, ...] = static(-1)
+    axis: int | tuple[int, ...] = static(default=-1)
 
     order = Order.BALL
     monotone = True
@@ -114,7 +114,7 @@ class UnitNorm(_NormConstraint):
      [0.8 0. ]]
     """
 
-    axis: int | tuple[int, ...] = static(-1)
+    axis: int | tuple[int, ...] = static(default=-1)
 
     def project_at(self, w: Array) -> Array:
         one = jnp.ones((), w.real.dtype)
@@ -144,7 +144,7 @@ class MinMaxNorm(_NormConstraint):
 
     lower: Strength = parameter(at_least=0, kw_only=False)
     upper: Strength = parameter(at_least=0, kw_only=False)
-    axis: int | tuple[int, ...] = static(-1)
+    axis: int | tuple[int, ...] = static(default=-1)
 
     def __post_init__(self):
         super().__post_init__()

@@ -47,7 +47,7 @@ class TotalVariation(Penalty):
     """
 
     strength: Strength
-    axis: int = static(-1)
+    axis: int = static(default=-1)
 
     order = Order.JOINT
 
@@ -112,7 +112,7 @@ class SquaredDifferences(SmoothPenalty):
     """
 
     strength: Strength
-    axis: int = static(-1)
+    axis: int = static(default=-1)
 
     def __post_init__(self):
         object.__setattr__(self, "axis", checked_axis(self))

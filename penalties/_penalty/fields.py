@@ -33,11 +33,13 @@ class Kind(enum.Enum):
     NESTED = enum.auto()
 
 
+# `default` by keyword only, where type checkers look for it (PEP 681): they take a field without one for a
+# field that must be given.
 @overload
-def static(default: Any = ..., *, kw_only: Literal[False] = False) -> Any: ...
+def static(*, default: Any = ..., kw_only: Literal[False] = False) -> Any: ...
 @overload
-def static(default: Any = ..., *, kw_only: Literal[True]) -> Any: ...
-def static(default: Any = dataclasses.MISSING, *, kw_only: bool = False) -> Any:
+def static(*, default: Any = ..., kw_only: Literal[True]) -> Any: ...
+def static(*positional: Any, default: Any = dataclasses.MISSING, kw_only: bool = False) -> Any:
     """A field of a penalty that is no number to train with (an axis, a shape): hashable, and not traced.
 
     Arrays and traced values are refused when the penalty is made.
@@ -46,13 +48,14 @@ def static(default: Any = dataclasses.MISSING, *, kw_only: bool = False) -> Any:
         default: its default; without one it must be given.
         kw_only: whether it is given by keyword only.
     """
+    _refuse_positional("static", positional)
     return dataclasses.field(default=default, kw_only=kw_only, metadata={"kind": Kind.STATIC})
 
 
 @overload
 def parameter(
-    default: Any = ...,
     *,
+    default: Any = ...,
     above: int | None = ...,
     at_least: int | None = ...,
     infinite: bool = ...,
@@ -60,16 +63,16 @@ def parameter(
 ) -> Any: ...
 @overload
 def parameter(
-    default: Any = ...,
     *,
+    default: Any = ...,
     above: int | None = ...,
     at_least: int | None = ...,
     infinite: bool = ...,
     kw_only: Literal[False],
 ) -> Any: ...
 def parameter(
+    *positional: Any,
     default: Any = dataclasses.MISSING,
-    *,
     above: int | None = None,
     at_least: int | None = None,
     infinite: bool = False,
@@ -88,6 +91,7 @@ def parameter(
         kw_only: False for a number that may be given by position: the radius of a ball, which is the only
             number it has.
     """
+    _refuse_positional("parameter", positional)
     metadata = {"kind": Kind.PARAMETER, "range": Range(above, at_least, infinite)}
     return dataclasses.field(default=default, kw_only=kw_only, metadata=metadata)
 
@@ -107,10 +111,10 @@ WORDS = ("sqrt", "size")
 
 
 @overload
-def group_weights(default: Any, *, kw_only: Literal[True] = True) -> Any: ...
+def group_weights(*, default: Any, kw_only: Literal[True] = True) -> Any: ...
 @overload
-def group_weights(default: Any, *, kw_only: Literal[False]) -> Any: ...
-def group_weights(default: Any, *, kw_only: bool = True) -> Any:
+def group_weights(*, default: Any, kw_only: Literal[False]) -> Any: ...
+def group_weights(*, default: Any, kw_only: bool = True) -> Any:
     """The weights of groups: a word, or a number for all or a vector of them, which are a parameter."""
     metadata = {"kind": Kind.PARAMETER, "range": Range(above=0), "reaches": "whole"}
     return dataclasses.field(default=default, kw_only=kw_only, metadata=metadata)
@@ -121,9 +125,17 @@ def is_word(value: Any) -> bool:
     return isinstance(value, str) and value in WORDS
 
 
-def nested(default: Any = dataclasses.MISSING) -> Any:
+def nested(*, default: Any = dataclasses.MISSING) -> Any:
     """A field that holds a penalty, or a tuple of penalties."""
     return dataclasses.field(default=default, metadata={"kind": Kind.NESTED})
+
+
+def _refuse_positional(name: str, given: tuple[Any, ...]) -> None:
+    if given:
+        raise TypeError(
+            f"{name}({', '.join(map(repr, given))}): expected the default by keyword, "
+            f"{name}(default={given[0]!r}), where type checkers look for it"
+        )
 
 
 def kind_of(field: dataclasses.Field) -> Kind:

@@ -176,7 +176,7 @@ class _MeanCosine(Penalty):
     """strength · mean over pairs i < j of |cos(wᵢ, wⱼ)|; a zero row has cosine 0, and gradient 0."""
 
     strength: Strength
-    mode: str = static("rows")
+    mode: str = static(default="rows")
 
     def value_at(self, w: Array) -> Array:
         if w.ndim != 2:

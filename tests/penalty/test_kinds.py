@@ -30,7 +30,7 @@ W = jnp.array([[1.0, -0.5], [0.0, 2.0]])
 
 class Tall(Penalty):
     strength: float
-    shape: tuple = static((2,))
+    shape: tuple = static(default=(2,))
 
     def value_at(self, w):
         return self.strength * jnp.sum(jnp.linalg.svd(w, compute_uv=False))
@@ -86,7 +86,7 @@ def test_a_static_field_refuses_arrays_and_tracers_and_names_itself():
 
 def test_a_default_of_a_parameter_is_checked_as_well():
     class Wrong(Quartic):
-        width: float = parameter(0.0, above=0)
+        width: float = parameter(default=0.0, above=0)
 
     with pytest.raises(ValueError, match=r"Wrong\.width is 0"):
         Wrong(0.1)
