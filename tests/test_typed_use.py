@@ -65,11 +65,13 @@ from penalties import (
     UnitNorm,
     blocks,
     couplings,
+    hold_zeros,
     kernels,
     parameter,
     penalized,
     proximal,
     static,
+    to_sparsity,
 )
 
 
@@ -205,6 +207,10 @@ def test_penalties_combine_and_train():
     updates, _ = optimizer.update(PARAMS, optimizer.init(PARAMS), PARAMS)
     moved: Any = optax.apply_updates(PARAMS, updates)
     assert jnp.all(moved["w"] < 1)
+    accumulating = optax.MultiSteps(optax.sgd(0.1), 2)
+    assert penalized(accumulating, L1(0.1)).init(PARAMS)
+    assert to_sparsity(accumulating, L1(0.1), 0.5, 200).init(PARAMS)
+    assert hold_zeros(accumulating, kernels).init({"kernel": PARAMS["w"]})
     assert optax.chain(optax.sgd(0.1), proximal(NonNegative())).init(PARAMS)
     assert optax.chain(optax.sgd(0.1), proximal(lambda step: 0.1 * L1(step), 0.1)).init(PARAMS)
 

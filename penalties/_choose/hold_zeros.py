@@ -8,15 +8,14 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from penalties._training.optimizers import Optimizer, as_transform
 from penalties._tree.joining import join
 from penalties._tree.opening import Opened
 from penalties._tree.paths import Leaf, is_inexact
 from penalties._tree.selection import Selector, Where, nothing_selected, selector
 
 
-def hold_zeros(
-    optimizer: optax.GradientTransformation, where: Where | None = None
-) -> optax.GradientTransformationExtraArgs:
+def hold_zeros(optimizer: Optimizer, where: Where | None = None) -> optax.GradientTransformationExtraArgs:
     """The optimizer for all weights but those that are exactly zero, which stay so: the debiased refit.
 
     A penalty chooses the zeros and shrinks what it leaves. Trained on under `hold_zeros`, without the
@@ -26,7 +25,7 @@ def hold_zeros(
     zero are held as well, unless they are left out by `where`.
 
     Args:
-        optimizer: any optax transform. Leave the penalty out.
+        optimizer: any optax optimizer or chain, or `optax.MultiSteps`. Leave the penalty out.
         where: the leaves whose zeros are held, as in `Penalty.on`: `hold_zeros(optimizer, kernels)`. By
             default all.
 
@@ -35,7 +34,7 @@ def hold_zeros(
         `params`.
 
     Raises:
-        TypeError: optimizer is no optax transform; `where` is nothing that `Penalty.on` takes.
+        TypeError: optimizer is none of optax; `where` is nothing that `Penalty.on` takes.
         ValueError: `where` matches no leaf; in `update`, without `params`.
 
     >>> import jax.numpy as jnp, optax
@@ -48,13 +47,8 @@ def hold_zeros(
 
     Source: Meinshausen, Relaxed lasso, Comput. Statist. Data Anal. 52 (2007).
     """
-    if not isinstance(optimizer, tuple) or not hasattr(optimizer, "update"):
-        raise TypeError(
-            f"expected an optax optimizer such as optax.adam(1e-3), got {optimizer!r} of type "
-            f"{type(optimizer).__name__}"
-        )
+    inner = as_transform(optimizer, "hold_zeros(optimizer)")
     chosen = None if where is None else selector(where)
-    inner = optax.with_extra_args_support(optimizer)
 
     def init(params: Any) -> Any:
         # `optax.tree.map_params` asks for the state of a placeholder without leaves.

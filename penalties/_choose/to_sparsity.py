@@ -18,13 +18,14 @@ from penalties._choose.steering import (
 from penalties._choose.strides import MeasuredState, known, measured
 from penalties._choose.targets import Plan, as_share, check_plan, interval, is_due, last_before_refit
 from penalties._penalty.base import Penalty
+from penalties._training.optimizers import Optimizer, as_transform
 from penalties._training.penalized import PenalizedState, has_within, penalized, stepped
 from penalties._training.scheduled import penalty_at, require_params
 from penalties._tree.opening import Opened
 
 
 def to_sparsity(
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
     penalty: Penalty,
     target: Any,
     steps: Any,
@@ -49,7 +50,8 @@ def to_sparsity(
     zeros are held, and the rest trains without bias, as under `hold_zeros`.
 
     Args:
-        optimizer: any optax optimizer or chain, learning rate included, as for `penalized`.
+        optimizer: any optax optimizer or chain, or `optax.MultiSteps`, as for `penalized`, learning rate
+            included.
         penalty: which leaves, single zeros or groups, and which strengths beside one another; common factors
             mean nothing. L1(1.0), GroupLasso(1.0), LogSum, MCP, selections of these, and sums
             with penalties without a kink. Groups along axes, `blocks` and `labels`; not `leaves`, of
@@ -93,10 +95,8 @@ def to_sparsity(
     Source: the ramp is Zhu and Gupta, To prune, or not to prune (2017), arXiv 1710.01878; the refit is the
     relaxed lasso, Meinshausen, Comput. Statist. Data Anal. 52 (2007).
     """
+    inner = as_transform(optimizer, "to_sparsity(optimizer, penalty, target, steps)")
     check_plan(penalty, target, steps, cut, floor)
-    # Refuses what is no optimizer.
-    penalized(optimizer, penalty)
-    inner = optax.with_extra_args_support(optimizer)
 
     def init(params: optax.Params) -> Any:
         if leaves := Opened(params).leaves:

@@ -14,6 +14,7 @@ from penalties._penalty.base import Penalty
 from penalties._penalty.binding import parts_at_init
 from penalties._penalty.settling import check_settling
 from penalties._training import settling
+from penalties._training.optimizers import Optimizer, as_transform
 from penalties._training.scheduled import (
     ScheduledPenalty,
     as_arrays,
@@ -53,7 +54,7 @@ class PenalizedState(NamedTuple):
 
 
 def penalized(
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
     penalty: ScheduledPenalty,
     *,
     decay: float | None = None,
@@ -90,7 +91,7 @@ def penalized(
     the interval and the weight leaves on the side of −d, downhill.
 
     Args:
-        optimizer: any optax optimizer or chain; the learning rate belongs to it.
+        optimizer: any optax optimizer or chain, or `optax.MultiSteps`; the learning rate belongs to it.
         penalty: a Penalty with a rule for zeros (L1, L2, ElasticNet, GroupLasso, sums and selections
             of them), or a function of the step count that returns one (warm-up, annealing). With one that
             is not convex (MCP, SCAD, LogSum) it stops at a stationary point, of which there may be several.
@@ -163,24 +164,18 @@ def penalized(
     optimizers: RMDA and RAMDA (Huang and Lee 2022, 2024), OBProx-SG (Chen et al. 2020), HSPG for groups
     (Chen et al. 2021), ProxGen (Yun, Lozano and Yang 2021).
     """
+    inner = as_transform(optimizer, "penalized(optimizer, penalty)")
     check_scheduled(penalty)
     if isinstance(penalty, Penalty):
         check_settling(penalty)
-    # Not by type: `optax.MultiSteps` is no GradientTransformation.
-    if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
-        raise TypeError(
-            f"the optimizer is {optimizer!r} of type {type(optimizer).__name__}: expected an optax "
-            "optimizer such as optax.adam(1e-3), and the penalty after it"
-        )
     settling.check_average(decay, accumulator_dtype)
-    optimizer = optax.with_extra_args_support(optimizer)
 
     def init(params: optax.Params) -> Any:
         first = first_penalty(penalty)
         check_settling(first)
         average = _zero_average(first, params, accumulator_dtype)
         watched = watch(average) if check else None
-        inner_state = optimizer.init(params)
+        inner_state = inner.init(params)
         _refuse_lookahead(inner_state)
         return PenalizedState(inner_state, first, as_arrays(first), average, first_step(), watched)
 
@@ -190,7 +185,7 @@ def penalized(
         require_params(params, "penalized")
         current, given = penalty_at(penalty, state)
         weight = settling.average_weight(state.penalty_step, decay)
-        new, after = stepped(optimizer.update, current, weight, updates, state, params, extra_args)
+        new, after = stepped(inner.update, current, weight, updates, state, params, extra_args)
         return new, after._replace(given=given)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -88,8 +88,18 @@ def test_nnx_and_extra_arguments():
     assert model.bias[...].tolist() == [1, 1]
 
 
+def test_multi_steps_is_an_optimizer_though_of_another_type():
+    optimizer = hold_zeros(optax.MultiSteps(optax.sgd(0.5), 2))
+    params = jnp.array([1.0, 0.0])
+    state = optimizer.init(params)
+    with jax.numpy_dtype_promotion("standard"):
+        for _ in range(2):
+            updates, state = optimizer.update(jnp.ones(2), state, params)
+    np.testing.assert_allclose(updates, [-0.5, 0.0])
+
+
 def test_bad_input():
-    with pytest.raises(TypeError, match=r"expected an optax optimizer such as optax\.adam\(1e-3\), got 0\.1"):
+    with pytest.raises(TypeError, match=r"^the optimizer is 0\.1 of type float: .* hold_zeros\(optimizer\)"):
         hold_zeros(0.1)
     optimizer = hold_zeros(optax.sgd(0.1))
     with pytest.raises(ValueError, match="hold_zeros needs the params"):

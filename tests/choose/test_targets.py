@@ -159,6 +159,11 @@ def test_reports_of_other_states():
         ({"penalty": NonNegative()}, TypeError, "the rule by which exact zeros are reached"),
         ({"penalty": lambda step: L1(1.0)}, TypeError, "a schedule of it has no use"),
         ({"optimizer": 0.1}, TypeError, "the optimizer is 0.1 of type float"),
+        (
+            {"optimizer": L1(1.0), "penalty": optax.sgd(0.1)},
+            TypeError,
+            r"^the optimizer is L1\(1\.0\) of .* as in to_sparsity\(optimizer, penalty, target, steps\)",
+        ),
     ],
 )
 def test_bad_arguments(wrong, error, match):

@@ -49,6 +49,11 @@ def test_what_is_no_optimizer_is_named(wrong):
         penalized(wrong, L1(0.1))
 
 
+def test_swapped_arguments_are_told_by_the_optimizer():
+    with pytest.raises(TypeError, match=r"^the optimizer is L1\(0\.1\) of .* as in penalized\(optim"):
+        penalized(L1(0.1), optax.adam(0.1))  # type: ignore[arg-type]
+
+
 def test_a_decay_that_is_1_in_float32_is_refused():
     with pytest.raises(ValueError, match="less than 1 in float32"):
         penalized(optax.sgd(0.1), L1(0.1), decay=1 - 1e-9)
