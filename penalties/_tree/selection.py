@@ -44,7 +44,8 @@ class Globs(Selector):
         matched = {pattern: [_matches(pattern, leaf) for leaf in leaves] for pattern in self.patterns}
         for pattern, hits in matched.items():
             if not any(hits):
-                raise ValueError(_nothing_matched(f"the pattern {pattern!r}", leaves, pattern))
+                message = _nothing_matched(f"the pattern {pattern!r}", leaves)
+                raise ValueError(message + _suggestion(pattern, leaves))
         return [any(hits) for hits in zip(*matched.values(), strict=True)]
 
     def to_config(self) -> Any:
@@ -248,17 +249,28 @@ def _listed(paths: Sequence[str], most: int = 20) -> str:
     return shown + (f", ... ({len(paths)} in all)" if len(paths) > most else "")
 
 
-def _nothing_matched(what: str, leaves: Sequence[Leaf], pattern: str = "") -> str:
+def _nothing_matched(what: str, leaves: Sequence[Leaf]) -> str:
     paths = [leaf.path for leaf in leaves]
     if not paths:
         return f"{what} has nothing to match: there are no leaves, or none that is trained"
-    message = f"{what} matches none of the {len(paths)} leaves: {_listed(paths)}."
-    names = {path.split("/")[-1]: path for path in paths} | {path: path for path in paths}
-    nearest = difflib.get_close_matches(pattern, paths, n=1, cutoff=0.4)
-    nearest = nearest or difflib.get_close_matches(pattern.split("/")[-1], list(names), n=1, cutoff=0.4)
-    if nearest:
-        message += f" Did you mean {nearest[0]!r}?"
-    return message
+    return f"{what} matches none of the {len(paths)} leaves: {_listed(paths)}."
+
+
+def _suggestion(pattern: str, leaves: Sequence[Leaf]) -> str:
+    """The question whether a pattern that does match was meant; "" without one that is near."""
+    paths = [path for leaf in leaves for path in (leaf.path, *leaf.also)]
+    known = sorted({COLLECTION, *(name for path in paths for name in path.split("/"))})
+    parts = [(difflib.get_close_matches(part, known, n=1) or [part])[0] for part in pattern.split("/")]
+    named = [i for i, part in enumerate(parts) if part not in ("*", "**")]
+    near = ["/".join(parts)]
+    if named:
+        # A beginning is missing, or a middle, or all but the name.
+        near += ["/".join(["**", *parts[named[0] :]]), "/**/".join(part for part in parts if part != "**")]
+    if named and named[-1] == len(parts) - 1:
+        near.append(f"**/{parts[-1]}")
+    near += difflib.get_close_matches(pattern, paths, n=1)
+    fits = (p for p in near if any(_matches(p, leaf) for leaf in leaves))
+    return next((f" Did you mean {p!r}?" for p in fits), "")
 
 
 def nothing_selected(selection: str, leaves: Sequence[Leaf]) -> ValueError:

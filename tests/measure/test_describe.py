@@ -215,7 +215,7 @@ class TestDescribeErrors:
             describe(lambda step: step * L1(1.0), PARAMS)
 
     def test_a_pattern_that_matches_nothing(self):
-        with pytest.raises(ValueError, match="Did you mean 'dense/kernel'"):
+        with pytest.raises(ValueError, match=r"Did you mean '\*\*/kernel'"):
             describe(L1(1.0).on("**/kernal"), PARAMS)
 
     def test_nothing_to_penalize(self):

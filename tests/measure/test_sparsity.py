@@ -91,7 +91,7 @@ class TestSparsity:
         assert list(sparsity(PARAMS, where).leaves) == ["dense/kernel"]
 
     def test_where_matches_nothing(self):
-        with pytest.raises(ValueError, match="Did you mean 'dense/kernel'"):
+        with pytest.raises(ValueError, match=r"Did you mean '\*\*/kernel'"):
             sparsity(PARAMS, "**/kernal")
         with pytest.raises(ValueError, match="matches none of the 2 leaves"):
             sparsity(PARAMS, lambda path, leaf: False)

@@ -33,7 +33,7 @@ def test_an_update_without_params_is_refused(name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_selection_of_nothing_is_refused_when_the_state_is_made(name):
-    with pytest.raises(ValueError, match=r"Did you mean '(dense|scan)/kernel'"):
+    with pytest.raises(ValueError, match=r"Did you mean '\*/kernel'"):
         EVERY[name](L1(0.1).on("*/kernle")).init(random_params())
 
 

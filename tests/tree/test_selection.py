@@ -70,8 +70,34 @@ def test_a_typo_names_the_paths_and_the_nearest_spelling():
         PENALTY.on("**/kernal")(PARAMS)
     message = str(error.value)
     assert all(repr(path) in message for path in ("a/kernel", "a/bias", "b/kernel"))
-    assert "Did you mean" in message
-    assert "kernel'?" in message
+    assert "Did you mean '**/kernel'?" in message
+
+
+@pytest.mark.parametrize(
+    ("pattern", "meant"),
+    [
+        ("kernel", "**/kernel"),
+        ("kernl", "**/kernel"),
+        ("*/kernel", "**/kernel"),
+        ("encodr/**", "encoder/**"),
+        ("encoder/attention/kernl", "encoder/attention/kernel"),
+        ("attention/kernel", "**/attention/kernel"),
+        ("encoder/kernel", "encoder/**/kernel"),
+        ("layers/kernel", "**/kernel"),
+        ("params/encodr/**", "params/encoder/**"),
+        ("encoder/attention/kern[x]l", "encoder/attention/kernel"),
+        ("decoder_of_another/*", None),
+        ("zzz", None),
+    ],
+)
+def test_what_is_suggested_does_match(pattern, meant):
+    params = {"encoder": {"attention": {"kernel": jnp.ones(2), "bias": jnp.ones(2)}}}
+    with pytest.raises(ValueError, match="matches none of the 2 leaves") as error:
+        PENALTY.on(pattern)(params)
+    suggested = str(error.value).partition(" Did you mean ")[2]
+    assert suggested == ("" if meant is None else f"{meant!r}?")
+    if meant is not None:
+        PENALTY.on(meant)(params)
 
 
 def test_each_pattern_of_a_tuple_must_match():
