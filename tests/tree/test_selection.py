@@ -1,11 +1,23 @@
 """Which leaves a penalty counts, and no silent nothing."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
-from penalties import L1, L2, GroupLasso, from_config, kernels
+from penalties import (
+    L1,
+    L2,
+    GroupLasso,
+    factorize,
+    from_config,
+    hold_zeros,
+    kernels,
+    sparsity,
+    to_bcoo,
+)
 
 PENALTY = L1(1.0)
 
@@ -149,6 +161,34 @@ def test_an_unknown_selection_in_a_config_is_refused():
 def test_a_mask_without_an_entry_for_a_leaf_is_an_error():
     with pytest.raises(ValueError, match="no entry for the leaf 'b/kernel'"):
         PENALTY.on({"a": True})(PARAMS)
+
+
+UNKNOWN = {"a": True, "b": True, "zz": {"kernel": True}}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        PENALTY.on(UNKNOWN),
+        PENALTY.on("**", exclude=UNKNOWN).prox,
+        hold_zeros(optax.sgd(0.1), UNKNOWN).init,
+        lambda params: sparsity(params, UNKNOWN),
+        lambda params: factorize(params, UNKNOWN),
+        lambda params: to_bcoo(params, UNKNOWN),
+    ],
+)
+def test_a_mask_with_an_unknown_entry_is_an_error(call):
+    with pytest.raises(ValueError, match=r"the mask has an entry for 'zz/kernel', .* leaves are 'a/bias', "):
+        call(PARAMS)
+
+
+def test_a_mask_may_have_entries_for_what_is_not_trained():
+    variables = {"params": PARAMS, "batch_stats": {"mean": jnp.ones(2)}}
+    mask = jax.tree.map(lambda x: x.ndim == 1, variables)
+    assert PENALTY.on(mask)(variables) == PENALTY.on(lambda path, leaf: leaf.ndim == 1)(PARAMS)
+    assert sparsity({"w": jnp.zeros(2), "step": 0}, {"w": True, "step": False}).zeros == 2
+    with_count = {"w": jnp.zeros(2), "step": jnp.array(0)}
+    assert hold_zeros(optax.sgd(0.1), {"w": True, "step": False}).init(with_count)
 
 
 @pytest.mark.parametrize("where", [3, 0.5, None, (), {}, ("a", 1)])
