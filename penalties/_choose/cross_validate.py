@@ -80,7 +80,8 @@ def cross_validate(
 
     Raises:
         ValueError: factors are not in order, finite and ≥ 0; folds are more than samples, fewer than 2, or
-            hold out what they train on; x and y have different numbers of samples; no mean is finite.
+            hold out what they train on; x and y have different numbers of samples; no mean is finite;
+            `train` returns params of another structure.
         TypeError: folds or chunk are of another type.
 
     >>> import jax.numpy as jnp

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from penalties._choose.fits import check_trained
 from penalties._choose.grid import concrete_factors
 from penalties._choose.path import Path
 from penalties._choose.problem import Problem, check_penalty, refuse_objects
@@ -222,25 +223,13 @@ def _record(path: Path, at: int) -> dict[str, Any]:
 
 def _check_train(train: Train, penalty: Penalty, factor: Any, params: Any) -> None:
     """Raises ValueError if train returns params of another structure, before anything is trained."""
-    given = Opened(params)
     fitted = jax.eval_shape(lambda f, p: train(penalty.scaled(f), p), jnp.asarray(factor), params)
-    before = {leaf.path: (leaf.value.shape, leaf.value.dtype) for leaf in given.leaves}
-    after = {leaf.path: (leaf.value.shape, leaf.value.dtype) for leaf in Opened(fitted).leaves}
-    for path in [*before, *after]:
-        if before.get(path) != after.get(path):
-            raise ValueError(
-                f"train returned another structure than it was given: at {path!r} {_kind(after.get(path))}, "
-                f"and not {_kind(before.get(path))}; it must return params like those it begins with"
-            )
+    check_trained(fitted, params)
     if jax.tree.structure(params) != jax.tree.structure(fitted):
         raise ValueError(
             f"train returned another structure than it was given: {jax.tree.structure(fitted)}, and not "
             f"{jax.tree.structure(params)}"
         )
-
-
-def _kind(leaf: Any) -> str:
-    return "nothing" if leaf is None else f"an array of shape {leaf[0]} and dtype {leaf[1]}"
 
 
 def _counted(penalty: Penalty, params: Any) -> dict[str, int]:

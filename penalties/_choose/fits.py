@@ -10,9 +10,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from penalties._choose.keyed import keyed
-from penalties._choose.solve import solve
+from penalties._choose.solve import Solution, solve
 from penalties._penalty.base import Penalty
 from penalties._penalty.integers import checked_int
+from penalties._tree.opening import Opened
+from penalties._tree.paths import NotAnArray
 
 Loss = Callable[[Any, Any, Any], Any]
 Train = Callable[[Penalty, Any, Any, Any], Any]
@@ -28,7 +30,9 @@ class Fit(NamedTuple):
 
     def __call__(self, penalty: Penalty, params: Any, x: Any, y: Any) -> tuple[Any, Array]:
         if self.train is not None:
-            return self.train(penalty, params, x, y), jnp.asarray(True)
+            fitted = self.train(penalty, params, x, y)
+            check_trained(fitted, params)
+            return fitted, jnp.asarray(True)
         solution = solve(self.loss, penalty, params, x, y, tol=self.tol, max_iterations=self.max_iterations)
         return solution.params, solution.converged
 
@@ -39,6 +43,29 @@ def fitting(loss: Loss, train: Train | None, tol: float, max_iterations: int) ->
     trained = nullcontext() if train is None else keyed(train)
     with keyed(loss) as loss, trained as train:
         yield Fit(loss, train, tol, max_iterations)
+
+
+def check_trained(fitted: Any, params: Any) -> None:
+    """Raises ValueError if what `train` returned is not like the params it was given."""
+    expected = "it must return params like those it begins with"
+    if isinstance(fitted, Solution):
+        raise ValueError(f"train returned the Solution of `solve`: {expected}, which are its `.params`")
+    before, after = (
+        {leaf.path: _kind(leaf.value) for leaf in Opened(tree).leaves} for tree in (params, fitted)
+    )
+    for path in [*before, *after]:
+        here, there = (kinds.get(path, "nothing") for kinds in (after, before))
+        if here != there:
+            raise ValueError(
+                f"train returned another structure than it was given: at {path!r} {here}, and not {there}; "
+                f"{expected}"
+            )
+
+
+def _kind(leaf: Any) -> str:
+    if isinstance(leaf, NotAnArray):
+        return f"what is of type {leaf.type_name}"
+    return f"an array of shape {leaf.shape} and dtype {leaf.dtype}"
 
 
 def rows_of(rows: Array, data: Any) -> Any:

@@ -120,7 +120,8 @@ def stability_selection(
         A `StabilitySelection`; with a warning, if fits did not converge, or are not finite.
 
     Raises:
-        ValueError: factors are not in order, finite and ≥ 0; there are fewer than 4 samples, or no pair.
+        ValueError: factors are not in order, finite and ≥ 0; there are fewer than 4 samples, or no pair;
+            `train` returns params of another structure.
         TypeError: pairs or chunk are of another type.
 
     >>> import jax, jax.numpy as jnp

@@ -144,7 +144,7 @@ def penalized(
             optimizer is none; decay is no number; the dtype is not a floating one. In `init`, if
             there is `optax.lookahead` inside: it goes around.
         ValueError: decay is outside [0, 1); in `update`, without `params`, or with a state whose penalty
-            differs from this one in more than its strengths.
+            differs from this one in more than its strengths, or which is of other params.
 
     >>> import jax, jax.numpy as jnp, optax
     >>> from penalties import L1, penalized

@@ -29,6 +29,7 @@ class Step:
         self.weights, self._gradients, self._weight = Opened(params), Opened(gradients), weight
         values = self._gradients.values
         self._parts = bind_parts_joined(penalty, self.weights.leaves, self._gradients.leaves, "updates")
+        _check_params(average, self.weights.leaves)
         self.average, averages = _averaged(average, self._gradients.leaves, weight, count)
         self._averages, self._directions = {}, {}
         for part in self._parts:
@@ -98,6 +99,17 @@ def _averaged(
         if gradient.path in at  # a leaf without a gradient keeps its average
     }
     return opened.with_leaves({at[gradients[i].path]: x for i, x in new.items()}), new
+
+
+def _check_params(average: Any, weights: Sequence[Leaf]) -> None:
+    """Raises ValueError if the state is of more params than these."""
+    paths = {leaf.path for leaf in weights}
+    lacking = [leaf.path for leaf in Opened(average).leaves if leaf.path not in paths]
+    if lacking:
+        raise ValueError(
+            f"the state has averages for the leaves {lacking[:20]}, which the params have not: give all "
+            "params that `init` was given, or make a new state by `init(params)`"
+        )
 
 
 def _check_average(part: Part, averages: dict[int, Array]) -> None:

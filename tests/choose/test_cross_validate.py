@@ -125,6 +125,18 @@ def test_bad_input(error, message, options):
         found(**options)
 
 
+def test_what_a_training_returns_must_be_like_what_it_is_given():
+    def returns_a_solution(penalty, params, x, y):
+        return solve(lambda w: jnp.sum(w["w"] ** 2), penalty, params)
+
+    with pytest.raises(ValueError, match=r"train returned the Solution of .solve.: .* its `\.params`"):
+        found(L1(1.0), 2, train=returns_a_solution)
+    with pytest.raises(
+        ValueError, match=r"train returned another structure than it was given: at 'b' nothing"
+    ):
+        found(L1(1.0), 2, train=lambda penalty, params, x, y: (params, 3))
+
+
 def test_the_grid_of_a_maximum_is_taken_as_it_is():
     x, y = jnp.zeros((4, 8)), jnp.array([1.0, 1.0, 3.0, 3.0])
     ours = found(L1(1.0), 2, (x, y), train=shrunk_mean, factors=strength_grid(2.0, count=3))

@@ -277,6 +277,16 @@ BAD = {
     "dtype": (ValueError, "dtype float16", {"train": lambda p, w: {"w": w["w"].astype(jnp.float16)}}),
     "leaf": (ValueError, "at 'v' an array", {"train": lambda p, w: w | {"v": w["w"]}}),
     "nothing": (ValueError, "at 'w' nothing", {"train": lambda p, w: None}),
+    "solution": (
+        ValueError,
+        r"train returned the Solution of .solve.: .* its `\.params`",
+        {"train": lambda p, w: solve(lambda w: jnp.sum(w["w"] ** 2), p, w)},
+    ),
+    "number": (
+        ValueError,
+        "another structure .* at 'n' .*, and not nothing",
+        {"train": lambda p, w: w | {"n": 1}},
+    ),
     "container": (ValueError, "another structure", {"train": lambda p, w: {"w": [w["w"]]}}),
     "object": (TypeError, "leaf 'w' of type str", {"params": {"w": "a"}}),
     "score": (ValueError, r"shape \(2, 2\)", {"score": lambda w: jnp.ones((2, 2))}),

@@ -94,6 +94,11 @@ def test_groups_and_a_training_of_ones_own():
     assert np.ptp(ours.frequencies["w"]) == 0
 
 
+def test_a_training_that_returns_a_solution_is_told():
+    with pytest.raises(ValueError, match=r"train returned the Solution of .solve.: .* its `\.params`"):
+        found(train=lambda penalty, params, x, y: solve(squares, penalty, params, x, y))
+
+
 def test_a_training_that_diverges_is_told():
     def train(penalty, params, x, y):
         return jax.tree.map(lambda w: w + jnp.nan, params)

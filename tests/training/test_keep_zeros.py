@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import optax
+import pytest
 
 from penalties import keep_zeros, penalized
 
@@ -30,6 +31,24 @@ def test_an_average_of_params_gets_the_zeros_of_the_trained_ones():
     kept = keep_zeros(averaged, params)
     assert zero_count(averaged) < zero_count(kept) == zero_count(params)
     assert_same(kept["dense"]["bias"], averaged["dense"]["bias"])
+
+
+@pytest.mark.parametrize(
+    ("iterate", "match"),
+    [
+        ({"a": jnp.ones(2)}, r"averaged alone has \['b'\], iterate alone \[\]: give it params"),
+        ({"a": jnp.ones(2), "b": {"c": jnp.ones(2)}}, r"averaged alone has \['b'\], iterate alone \['b/c'\]"),
+        ([jnp.ones(2), jnp.ones(2)], r"\['a', 'b'\], iterate alone \['0', '1'\]"),
+        ({"a": jnp.ones(2), "b": [jnp.ones(2)]}, r"\['b'\], iterate alone \['b/0'\]"),
+        (
+            {"a": jnp.ones(2), "b": jnp.ones(1)},
+            r"the leaf 'b' has shape \(2,\) in averaged and \(1,\) in iterate",
+        ),
+    ],
+)
+def test_keep_zeros_of_two_structures(iterate, match):
+    with pytest.raises(ValueError, match=match):
+        keep_zeros({"a": jnp.ones(2), "b": jnp.ones(2)}, iterate)
 
 
 def test_keep_zeros_leaves_what_is_no_weight_alone():

@@ -67,6 +67,14 @@ def test_a_leaf_that_had_no_kink_at_init_is_refused_and_not_judged_by_its_noise(
         optimizer.update(params, state, params)
 
 
+def test_fewer_params_than_the_state_is_of_are_refused():
+    params = {"a": jnp.ones(2), "b": jnp.ones(2)}
+    optimizer = penalized(optax.adam(0.1), L1(0.1))
+    fewer = {"a": params["a"]}
+    with pytest.raises(ValueError, match=r"the state has averages for the leaves \['b'\], which the params"):
+        optimizer.update(fewer, optimizer.init(params), fewer)
+
+
 def test_a_state_takes_no_penalty_that_is_built_otherwise():
     params = {"a": jnp.ones(2), "b": jnp.ones(2)}
     optimizer = penalized(optax.sgd(0.1), L1(0.1).on("a"))
