@@ -174,7 +174,8 @@ class Penalty(Composable, abc.ABC):
             step: a number ≥ 0, an array that broadcasts to each leaf, or a tree like params.
 
         Returns:
-            A tree like params, each leaf of the dtype, shape, sharding and box it had.
+            A tree like params, each leaf of the shape, sharding and box it had, and of its dtype: that which
+            JAX has for it, so that float64 of NumPy is float32 unless JAX's 64-bit types are enabled.
         """
         return evaluation.prox(self, params, checked(step, "step"))
 

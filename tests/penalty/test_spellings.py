@@ -93,3 +93,11 @@ def test_a_tree_without_leaves_has_a_penalty_of_zero():
         with pytest.raises(ValueError, match="has nothing to match"):
             L1(1.0).on(kernels)(empty)
     assert "None, it is 0" in L1.__call__.__doc__
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_prox_of_numpy_arrays_has_the_dtypes_that_jax_has_for_them(dtype):
+    params = {"a": np.ones(2, dtype)}
+    assert L1(0.5).prox(params)["a"].dtype == jax.dtypes.canonicalize_dtype(dtype)
+    with jax.enable_x64(True):
+        assert L1(0.5).prox(params)["a"].dtype == dtype
