@@ -46,8 +46,7 @@ class Order(enum.IntEnum):
     it: anything after a quadratic, the absolute value after what sees the weights jointly (total
     variation, sorted weights), and a group norm after the absolute value (Yu, On decomposing the proximal
     map, NeurIPS 2013, theorem 4 and proposition 3); non-negativity before anything that is `monotone`, an
-    interval after the absolute value, and a Euclidean ball, whose projection is a scaling, after norms
-    within it.
+    interval after the absolute value, and a Euclidean ball, which scales, after norms within it.
 
     >>> from penalties import L1, L2, GroupLasso
     >>> [penalty.order.name for penalty in (L2(1.0), L1(1.0), GroupLasso(1.0))]
