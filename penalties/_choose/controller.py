@@ -9,7 +9,7 @@ from jax import Array
 
 from penalties._choose.quantiles import BITS, between, coarse, count, either, smallest_reaching
 from penalties._choose.targets import Plan
-from penalties._choose.units import needed, priorities, sizes, slopes, spread
+from penalties._choose.units import needed, priorities, scale, sizes, slopes, spread
 from penalties._numerics import like, widen
 
 # How many times the mean pull of the loss on living units the penalty may pull: beyond, the loss is lost.
@@ -40,9 +40,10 @@ def factors(
     the target is wanted.
     """
     both = list(zip(plan.units, moments, strict=True))
-    start = _limit(
-        plan, moments, [slopes(unit.penalty, jax.tree.map(jnp.zeros_like, m.weights)) for unit, m in both]
-    )
+    # Of groups the strength of a leaf is in proportion to its units, so that those of all leaves compare.
+    scales = jnp.stack([scale(unit.penalty, m.weights) for unit, m in both])
+    at_zero = [slopes(unit.penalty, jax.tree.map(jnp.zeros_like, m.weights)) for unit, m in both]
+    start = scales * _limit(plan, moments, at_zero, scales)
     # Where the loss pulls at nothing, the penalty as it was given: an infinite factor would make NaN.
     now = jnp.where(now > 0, now, jnp.where(jnp.isfinite(start), start, 1))
     ahead = moves / HORIZON
@@ -51,7 +52,7 @@ def factors(
         for i, (unit, m) in enumerate(both)
     ]
     # To 0.8 %, which is finer than the next look knows.
-    keys = [coarse(reach) for reach, _ in found]
+    keys = [coarse(reach / scales[i]) for i, (reach, _) in enumerate(found)]
     wanted, most = plan.wanted(share), plan.own - plan.least
     at = smallest_reaching(keys, jnp.maximum(wanted, 1), plan.pooled, bits=BITS)
     free = jnp.where(wanted > 0, between(at)[1], 0)
@@ -61,19 +62,19 @@ def factors(
         lambda: SHORT * between(smallest_reaching(keys, most + 1, pooled=False, bits=BITS))[0],
         lambda: jnp.full_like(free, jnp.inf),
     )
-    limit = _limit(plan, moments, [slope for _, slope in found])
-    new = jnp.minimum(jnp.minimum(free, limit), spared)
+    limit = _limit(plan, moments, [slope for _, slope in found], scales)
+    new = scales * jnp.minimum(jnp.minimum(free, limit), spared)
     # Where no factor near the one of now has a pull on the living (MCP beyond its edge).
     return jnp.where(jnp.isfinite(new), new, 2 * now), jnp.any(free > limit)
 
 
-def _limit(plan: Plan, moments: Sequence[Moment], slope: Sequence[Array]) -> Array:
-    """CAP·Σ‖ḡ‖/Σλ over the living units of each leaf, pooled over those of all."""
+def _limit(plan: Plan, moments: Sequence[Moment], slope: Sequence[Array], scales: Array) -> Array:
+    """CAP·Σ‖ḡ‖/Σλ over the living units of each leaf, pooled over those of all; in the leaf's scale."""
     pulls, per_factor = [], []
-    for unit, m, each in zip(plan.units, moments, slope, strict=True):
+    for i, (unit, m, each) in enumerate(zip(plan.units, moments, slope, strict=True)):
         living = sizes(unit.penalty, m.weights) > 0
         pulls.append(_total(living, sizes(unit.penalty, m.average)))
-        per_factor.append(_total(living, each))
+        per_factor.append(_total(living, each) * scales[i])
     pull, per = jnp.stack(pulls), jnp.stack(per_factor)
     if plan.pooled:
         pull, per = (jnp.broadcast_to(jnp.sum(x), x.shape) for x in (pull, per))
@@ -84,10 +85,10 @@ def _total(living: Array, x: Array) -> Array:
     return jnp.sum(jnp.where(living, x, jnp.zeros_like(x))).astype(jnp.float32)
 
 
-def living(plan: Plan, weights: Sequence[Any]) -> Array:
+def living(plan: Plan, weights: Sequence[Any], pooled: bool) -> Array:
     """For each leaf how many units are not zero; pooled, of all leaves together."""
     each = zip(plan.units, weights, strict=True)
-    return count([sizes(unit.penalty, w) > 0 for unit, w in each], plan.pooled)
+    return count([sizes(unit.penalty, w) > 0 for unit, w in each], pooled)
 
 
 def bars(plan: Plan, moments: Sequence[Moment]) -> Array:
@@ -116,20 +117,33 @@ def held_to(
     bar: Array,
     groups: tuple[Array, Array] | None,
     held: Array,
+    least: Array,
 ) -> Any:
     """The update after which the units that are kept, and no others, are not zero.
 
     A zero that is let go makes one step of plain gradient descent, as long as the optimizer's are. Once zeros
-    are held, an update that would end at exactly zero by chance is halved, as those of signs do.
+    are held, an update that would end at exactly zero by chance is halved, as those of signs do. Up to then,
+    if fewer groups than `least` would be left, those that would die stay as they are: many die between two
+    looks, and behind a ReLU what is dead has no gradient by which it could come back.
     """
     kept, free = chosen(penalty, w, average, bar) if groups is None else groups
+    if groups is None:
+        spares = jnp.zeros((), jnp.bool_)
+    else:
+        left = sizes(penalty, jax.tree.map(_after, w, update)) > 0
+        spares = ~held & (count([left], False)[0].astype(least.dtype) < least)
 
     def new(w: Array, update: Array, average: Array, stride: Array, dies: Array, free: Array) -> Array:
         wide = widen(w)
         step = widen(update).astype(wide.dtype)
-        lands = held & (wide != 0) & ((wide + step).astype(w.dtype) == 0)
-        step = jnp.where(lands, step / 2, step)
+        lands = (wide != 0) & (_after(w, update) == 0)
+        step = jnp.where(held & lands, step / 2, jnp.where(spares & lands, jnp.zeros_like(step), step))
         descent = like(stride.astype(wide.real.dtype), wide) * widen(average)
         return jnp.where(dies, -wide, jnp.where(free, -descent, step)).astype(update.dtype)
 
     return jax.tree.map(new, w, update, average, stride, spread(penalty, ~kept, w), spread(penalty, free, w))
+
+
+def _after(w: Array, update: Array) -> Array:
+    wide = widen(w)
+    return (wide + widen(update).astype(wide.dtype)).astype(w.dtype)

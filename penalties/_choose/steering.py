@@ -74,9 +74,10 @@ def looked(plan: Plan, state: Any, params: Any, step: Array, last: Array, reache
         lambda: controller.factors(plan, moments, now, moves, ramp(step, last)),
         lambda: (jnp.where(reached, 0, now), state.capped),
     )
-    living = controller.living(plan, [m.weights for m in moments])
+    weights = [m.weights for m in moments]
+    each, living = (controller.living(plan, weights, pooled) for pooled in (False, plan.pooled))
     taken = plan.share(jnp.maximum(living - plan.keep, 0))
-    cuts = reached & jnp.any(living != plan.keep)
+    cuts = reached & jnp.any((living != plan.keep) | (each < plan.least))
     bars = either(
         cuts,
         lambda: controller.bars(plan, moments),
@@ -106,13 +107,15 @@ def with_units(plan: Plan, look: Look, state: Any, params: Any, updates: Any, he
     opened = Opened(updates)
     at = {leaf.path: i for i, leaf in enumerate(opened.leaves)}
     new = {}
-    for unit, m, bar, group in zip(
-        plan.units, _moments(plan, state, params), look.bars, look.groups, strict=True
+    for unit, m, bar, group, least in zip(
+        plan.units, _moments(plan, state, params), look.bars, look.groups, plan.least, strict=True
     ):
         if unit.paths[0] not in at:
             continue
         update = unit.of({path: opened.values[i] for path, i in at.items()})
-        held_to = controller.held_to(unit.penalty, m.weights, update, m.average, m.stride, bar, group, held)
+        held_to = controller.held_to(
+            unit.penalty, m.weights, update, m.average, m.stride, bar, group, held, least
+        )
         new |= {at[path]: x for path, x in zip(unit.paths, jax.tree.leaves(held_to), strict=True)}
     return opened.with_leaves(new)
 

@@ -46,6 +46,9 @@ def to_sparsity(
     - c = min(quantile_{p_t}(τ), 2·Σ‖ḡ‖/Σλ over the living units): where too few are zero the quantile is
       that of a unit which is not, and c rises until it is. The cap keeps the loss whole.
 
+    Of groups c is in each leaf times the mean size of its units, zeros included, and they are kept by their
+    sizes over this mean, so that layers of few and of many inputs compare.
+
     At the cut exactly round((1 − p)·n) of n units are kept, the largest; from there on the penalty is off,
     zeros are held, and the rest trains without bias, as under `hold_zeros`.
 
@@ -62,7 +65,8 @@ def to_sparsity(
         steps: how many updates training has. What comes after them goes on with the zeros held.
         cut: when the zeros are chosen, as a share of the steps; 1 is at the last step, with no refit.
         floor: how much of its even share, (1 − target)·n of its n units, each leaf keeps at least, in [0, 1];
-            at least one unit in any case, so that no layer dies. Leaves that make units together, and
+            at least one unit in any case, so that no layer dies. Groups keep it all the way, weights from the
+            cut on. Leaves that make units together, and
             classes of units that have a leaf in common, count as one.
 
     Returns:

@@ -110,10 +110,28 @@ def _away(w: Array, average: Array, reach: Array) -> Array:
     return jnp.where(known, w / like(jnp.where(known, reach, jnp.ones_like(reach)), w), far) - average
 
 
+def scale(penalty: Any, w: Any) -> Array:
+    """What the units of a leaf are measured by: of groups the mean of their sizes; 1 of single weights.
+
+    A network is the same with one layer twice and the next half as large, and at first units of few inputs
+    are the largest: as they are, such a layer would keep all of its units, and the next one be left with one.
+    Zeros are in the mean, so that what is left of a leaf is the safer the more it has lost.
+    """
+    if not are_groups(penalty):
+        return jnp.ones((), jnp.float32)
+    mean = jnp.mean(sizes(penalty, w)).astype(jnp.float32)
+    return jnp.where((mean > 0) & (mean < jnp.inf), mean, 1)
+
+
 def priorities(penalty: Any, w: Any, average: Any) -> Array:
-    """Which units to keep, as int32 keys: the living by their size, then zeros by their average gradient."""
-    size = sizes(penalty, w)
+    """Which units to keep, as int32 keys: the living by their size, then zeros by their average gradient.
+
+    Sizes are over the scale, and gradients times it: what a step as long as the scale would bring.
+    """
+    size, by = sizes(penalty, w), scale(penalty, w)
+    pull = sizes(penalty, average)
     # What the dtype does not tell apart, and what is within 0.05 % in float32, goes by place.
     low = max(12, *(23 - jnp.finfo(x.dtype).nmant for x in jax.tree.leaves(w)))
-    keys = jnp.where(size == 0, ordered(sizes(penalty, average)), ordered(size))
+    scaled = jnp.where(size == 0, pull.astype(jnp.float32) * by, size.astype(jnp.float32) / by)
+    keys = ordered(scaled)
     return untied(keys >> 1, low) | jnp.where(size == 0, 0, 1 << 30)

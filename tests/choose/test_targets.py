@@ -26,6 +26,7 @@ from penalties import (
     to_sparsity,
     units,
 )
+from penalties._choose.controller import held_to
 from penalties._choose.quantiles import BITS, between, coarse, ordered, smallest_reaching, untied
 from penalties._choose.strides import MeasuredState, measured
 from penalties._choose.units import needed, priorities, sizes, slopes, spread
@@ -78,6 +79,27 @@ def test_the_factor_that_is_needed(penalty):
 def test_the_living_come_before_zeros():
     keys = priorities(L1(jnp.asarray(1.0)), jnp.array([0.0, 1e-9, -2.0, 0.0]), jnp.array([5.0, 0, 0, 9.0]))
     assert np.argsort(keys).tolist() == [0, 3, 1, 2]
+
+
+def test_groups_are_measured_by_the_mean_of_their_leaf_and_weights_are_not():
+    w = jnp.array([[0.0, 1.0, 2.0]])
+    groups, average = GroupLasso(jnp.asarray(1.0)), jnp.ones((1, 3))
+    found = [priorities(groups, factor * w, average / factor) for factor in (1, 64)]
+    np.testing.assert_array_equal(*found)
+    single = L1(jnp.asarray(1.0))
+    assert (priorities(single, 64 * w, average) > priorities(single, w, average))[0, 1:].all()
+
+
+@pytest.mark.parametrize(("least", "left"), [(2, 3), (1, 1)])
+def test_a_step_that_would_leave_too_few_groups_kills_none(least, left):
+    w = jnp.array([[1.0, 2.0, 3.0]])
+    updates = jnp.array([[-1.0, -2.0, -1.0]])
+    penalty, all_kept = GroupLasso(jnp.asarray(1.0)), (jnp.ones((1, 3), bool), jnp.zeros((1, 3), bool))
+    bar, held, stride = jnp.int32(0), jnp.asarray(False), jnp.asarray(0.1)
+    found = held_to(penalty, w, updates, w, stride, bar, all_kept, held, jnp.int32(least))
+    after = w + found
+    assert int(jnp.sum(after != 0)) == left
+    assert after[0, 2] == 2  # others go on
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,43 @@ def test_units_of_a_network():
     assert state.taken < 0.05
 
 
+def test_layers_of_few_and_of_many_inputs_lose_their_even_shares():
+    """He's initialization makes the units of the first layer 2.8 times as large as those of the next."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(64, 2)).astype(np.float32)
+    shapes = {"first": (2, 16), "second": (16, 32), "out": (32, 1)}
+    params = {
+        name: np.float32(rng.normal(size=shape) * np.sqrt(2 / shape[0])) for name, shape in shapes.items()
+    }
+
+    def network(params, x):
+        return jax.nn.relu(jax.nn.relu(x @ params["first"]) @ params["second"]) @ params["out"]
+
+    def loss(params):
+        return jnp.mean((network(params, x) - np.tanh(2 * x[:, :1] * x[:, 1:])) ** 2)
+
+    penalty = Coupled(L1(1.0), couplings(network, params, x))
+    optimizer = to_sparsity(adam(1e-2), penalty, 0.75, 400)
+    params, state = jax.jit(lambda: trained(optimizer, params, loss, 400))()
+    assert [int(jnp.sum(jnp.any(params[name] != 0, 0))) for name in ("first", "second")] == [4, 8]
+    assert state.taken < 0.05
+
+
+@pytest.mark.parametrize("penalty", [L1(1.0), GroupLasso(1.0, axis=0)])
+def test_the_cut_keeps_floors(penalty):
+    """There are ten to be left, and there are ten left: of one leaf too few."""
+    params = {"a": np.zeros((10, 1), np.float32), "b": np.ones((10, 1), np.float32)}
+    params["a"][:1], params["b"][:1] = 0.1, 0
+    optimizer = to_sparsity(optax.sgd(0.1), penalty, 0.5, STEPS, floor=0.8)
+    average = jax.tree.map(np.ones_like, params)
+    strides, step = dict.fromkeys(params, jnp.float32(0.1)), jnp.int32(STEPS // 2 - 1)
+    state = optimizer.init(params)
+    state = optax.tree.set(state, average=average, strides=strides, penalty_step=step)
+    updates, state = optimizer.update(average, state, params)
+    assert state.held
+    assert [int(jnp.sum(w + updates[name] != 0)) for name, w in params.items()] == [4, 6]
+
+
 @pytest.mark.slow
 def test_a_tree_of_targets_and_no_layer_dies():
     def of(target, **options):
