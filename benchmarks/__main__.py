@@ -56,7 +56,7 @@ if __name__ == "__main__":
     if "compiling" in parts:
         rows += compiling.compiling([10] if asked.quick else [100, 400, 1000, 2000], 1 if asked.quick else 5)
     if "targets" in parts:
-        for network in (MLP, CNN):
+        for network in (MLP,) if asked.quick else (MLP, CNN):
             few, full = (140, 1, ("adam",)), (1000, 5, tuple(targets.RATES))
             rows += targets.targets(network, *(few if asked.quick else full))
     save(asked.save, rows)

@@ -8,7 +8,8 @@ python -m benchmarks.targets    by what the rates and the epsilon were chosen: t
 
 import argparse
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -29,6 +30,7 @@ BATCH, EVERY = 64, 10
 TARGETS = (0.8, 0.9, 0.95, 0.99)
 # Of each optimizer a learning rate with which both networks, without zeros, do well on the validation split.
 RATES = {"adam": 3e-3, "sgd": 0.1, "muon": 0.01, "lion": 5e-4}
+EPSILONS = (0.3, 0.1, 0.03, 0.01)
 STRENGTHS = np.geomspace(1e-5, 3e-2, 12).astype(np.float32)
 
 
@@ -43,16 +45,20 @@ class Found(NamedTuple):
 class Training:
     """One way to train, which all methods share: (optimizer, steps) on batches drawn by a seed."""
 
-    def __init__(self, name: str, steps: int, network: SmallNetwork = MLP, rate: float | None = None):
+    def __init__(self, name: str, steps: int, network: SmallNetwork = MLP):
         make = {
             "adam": optax.adam,
             "sgd": functools.partial(optax.sgd, momentum=0.9),
             "muon": optax.contrib.muon,
             "lion": optax.lion,
         }
-        self.optimizer = make[name](optax.cosine_decay_schedule(rate or RATES[name], steps))
-        self.network, self.steps = network, steps
+        self.make, self.network, self.steps = make[name], network, steps
+        self.optimizer = self.at(RATES[name])
         self.train, self.validation, self.test = digits()
+
+    def at(self, rate: Any) -> optax.GradientTransformation:
+        """The optimizer with this rate to begin with."""
+        return self.make(optax.cosine_decay_schedule(rate, self.steps))
 
     def run(self, step: Callable[..., Any], carry: Any, seed: Array, first: int, last: int) -> Any:
         """The carry after `step(carry, gradient function, number of the step)` from the first to the last."""
@@ -184,43 +190,51 @@ def targets(network: SmallNetwork, steps: int, seeds: int, optimizers: tuple[str
     return rows
 
 
-def dense(training: Training, _: Array, seed: Array) -> Found:
-    """Training without zeros."""
-    params = training.network.init(seed)
-    state = training.optimizer.init(params)
-    return training.found(training.by(training.optimizer, params, state, seed, 0, training.steps)[0])
+def by_rate(training: Training, rate: Array, seed: Array) -> Found:
+    """Training without zeros, by an optimizer with this rate."""
+    optimizer, params = training.at(rate), training.network.init(seed)
+    return training.found(training.by(optimizer, params, optimizer.init(params), seed, 0, training.steps)[0])
 
 
-def settings(steps: int, seeds: int) -> list[Row]:
+def by_epsilon(training: Training, values: Array, seed: Array) -> Found:
+    """to_sparsity with a LogSum, of a target and an epsilon."""
+    return by_target(training, values[0], seed, penalty=LogSum(1.0, epsilon=values[1]))
+
+
+def settings(
+    networks: Sequence[SmallNetwork], optimizers: Sequence[str], steps: int, seeds: int
+) -> list[Row]:
     """Accuracies on the validation split in percent, of seeds that are not tested."""
-    own, table = (
-        range(100, 100 + seeds),
-        Table("what", "setting", "validation, %", title="settings to choose by"),
-    )
-    rows = []
+    own, rows = range(100, 100 + seeds), list[Row]()
+    table = Table("what", "setting", "validation, %", title="settings to choose by")
 
-    def add(what: str, setting: str, of: Found) -> None:
-        shown = " ".join(f"{100 * accuracy.mean():.1f}" for accuracy in of.validation)
-        numbers = {f"{i}": 100 * float(accuracy.mean()) for i, accuracy in enumerate(of.validation)}
+    def add(what: str, setting: str, accuracies: np.ndarray) -> None:
+        shown = [100 * float(accuracy) for accuracy in accuracies]
+        numbers = {f"{i}": accuracy for i, accuracy in enumerate(shown)}
         rows.append(Row("settings to choose by", f"{what}: {setting}", numbers))
-        table.add_row(what, setting, shown)
+        table.add_row(what, setting, " ".join(f"{accuracy:.1f}" for accuracy in shown))
+        console.print(f"{what}, {setting} is done", highlight=False)
 
-    for network in (MLP, CNN):
-        for name, chosen in RATES.items():
-            for rate in (chosen / 3, chosen, 3 * chosen):
-                found = runs(dense, Training(name, steps, network, rate), [0.0], own)
-                add(f"{network.name}, {name}, without zeros", f"rate {rate:.1e}", found)
-    for epsilon in (0.3, 0.1, 0.03, 0.01):
-        by = functools.partial(by_target, penalty=LogSum(1.0, epsilon=epsilon))
-        found = runs(by, Training("adam", steps), TARGETS, own)
-        add(f"{MLP.name}, adam, LogSum at {TARGETS}", f"epsilon {epsilon}", found)
+    # Rates, and epsilons, are values of one compiled training.
+    for network in networks:
+        for name in optimizers:
+            rates = [RATES[name] / 3, RATES[name], 3 * RATES[name]]
+            found = runs(by_rate, Training(name, steps, network), rates, own).validation.mean(1)
+            for rate, accuracy in zip(rates, found, strict=True):
+                add(f"{network.name}, {name}, without zeros", f"rate {rate:.1e}", accuracy[None])
+    values = list(itertools.product(EPSILONS, TARGETS))
+    found = runs(by_epsilon, Training("adam", steps), [(target, epsilon) for epsilon, target in values], own)
+    accuracies = found.validation.mean(1).reshape(len(EPSILONS), len(TARGETS))
+    for epsilon, accuracy in zip(EPSILONS, accuracies, strict=True):
+        add(f"{MLP.name}, adam, LogSum at {TARGETS}", f"epsilon {epsilon}", accuracy)
     console.print(table)
     return rows
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few steps, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="few steps of one network, to see that it runs")
     add_save(parser)
     asked = parser.parse_args()
-    save(asked.save, settings(*((140, 1) if asked.quick else (1000, 5))))
+    few, full = ((MLP,), ("adam",), 140, 1), ((MLP, CNN), tuple(RATES), 1000, 5)
+    save(asked.save, settings(*(few if asked.quick else full)))
