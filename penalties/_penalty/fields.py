@@ -33,13 +33,13 @@ class Kind(enum.Enum):
     NESTED = enum.auto()
 
 
-# `default` by keyword only, where type checkers look for it (PEP 681): they take a field without one for a
-# field that must be given.
+# For type checkers `default` is by keyword only: there they look for it (PEP 681), and take a field without
+# one for a field that must be given.
 @overload
 def static(*, default: Any = ..., kw_only: Literal[False] = False) -> Any: ...
 @overload
 def static(*, default: Any = ..., kw_only: Literal[True]) -> Any: ...
-def static(*positional: Any, default: Any = dataclasses.MISSING, kw_only: bool = False) -> Any:
+def static(default: Any = dataclasses.MISSING, *, kw_only: bool = False) -> Any:
     """A field of a penalty that is no number to train with (an axis, a shape): hashable, and not traced.
 
     Arrays and traced values are refused when the penalty is made.
@@ -48,7 +48,6 @@ def static(*positional: Any, default: Any = dataclasses.MISSING, kw_only: bool =
         default: its default; without one it must be given.
         kw_only: whether it is given by keyword only.
     """
-    _refuse_positional("static", positional)
     return dataclasses.field(default=default, kw_only=kw_only, metadata={"kind": Kind.STATIC})
 
 
@@ -71,8 +70,8 @@ def parameter(
     kw_only: Literal[False],
 ) -> Any: ...
 def parameter(
-    *positional: Any,
     default: Any = dataclasses.MISSING,
+    *,
     above: int | None = None,
     at_least: int | None = None,
     infinite: bool = False,
@@ -91,7 +90,6 @@ def parameter(
         kw_only: False for a number that may be given by position: the radius of a ball, which is the only
             number it has.
     """
-    _refuse_positional("parameter", positional)
     metadata = {"kind": Kind.PARAMETER, "range": Range(above, at_least, infinite)}
     return dataclasses.field(default=default, kw_only=kw_only, metadata=metadata)
 
@@ -128,14 +126,6 @@ def is_word(value: Any) -> bool:
 def nested(*, default: Any = dataclasses.MISSING) -> Any:
     """A field that holds a penalty, or a tuple of penalties."""
     return dataclasses.field(default=default, metadata={"kind": Kind.NESTED})
-
-
-def _refuse_positional(name: str, given: tuple[Any, ...]) -> None:
-    if given:
-        raise TypeError(
-            f"{name}({', '.join(map(repr, given))}): expected the default by keyword, "
-            f"{name}(default={given[0]!r}), where type checkers look for it"
-        )
 
 
 def kind_of(field: dataclasses.Field) -> Kind:
