@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from penalties._choose.descent import descend, first_step
-from penalties._choose.keyed import keyed
+from penalties._choose.keyed import Keyed
 from penalties._choose.problem import Problem, Weights, check_penalty, norm, refuse_objects
 from penalties._penalty.base import Penalty
 
@@ -45,8 +45,7 @@ def grads_at_zero(loss: Callable[..., Any], penalty: Penalty, params: Any, *data
     """
     check_penalty(penalty)
     refuse_objects(params, "grads_at_zero")
-    with keyed(loss) as compiled:
-        return _grads_at_zero(compiled, penalty, params, data)
+    return _grads_at_zero(Keyed(loss), penalty, params, data)
 
 
 @functools.partial(jax.jit, static_argnums=0)

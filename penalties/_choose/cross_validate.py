@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from penalties._choose.fits import Fit, Loss, Train, chunk_of, fitting, rows_of, warn_of
+from penalties._choose.fits import Fit, Loss, Train, chunk_of, fit_of, rows_of, warn_of
 from penalties._choose.folds import folds_of, of_equal_sizes, samples_of
 from penalties._choose.grid import concrete_factors
 from penalties._choose.problem import check_penalty, refuse_objects
@@ -103,17 +103,17 @@ def cross_validate(
     refuse_objects(params, "cross_validate")
     x, y = jax.tree.map(jnp.asarray, (x, y))
     parts = folds_of(folds, samples_of(x, y))
+    fit = fit_of(loss, train, tol, max_iterations)
     strengths = jnp.asarray(numbers.astype(jax.dtypes.canonicalize_dtype(numbers.dtype)))
     losses, converged = np.zeros((len(numbers), len(parts))), np.ones((len(numbers), len(parts)), bool)
-    with fitting(loss, train, tol, max_iterations) as fit:
-        for alike in of_equal_sizes(parts):
-            indices = [jnp.asarray(np.stack([parts[i][side] for i in alike])) for side in (0, 1)]
-            found = _fold_losses(fit, chunk, penalty, params, x, y, strengths, *indices)
-            losses[:, alike], converged[:, alike] = (np.asarray(each).T for each in found)
-        mean, error = losses.mean(1), losses.std(1, ddof=1) / np.sqrt(len(parts))
-        best = _lowest(mean, numbers)
-        chosen, whole = _refit(fit, penalty, params, x, y, strengths[best])
+    for alike in of_equal_sizes(parts):
+        indices = [jnp.asarray(np.stack([parts[i][side] for i in alike])) for side in (0, 1)]
+        found = _fold_losses(fit, chunk, penalty, params, x, y, strengths, *indices)
+        losses[:, alike], converged[:, alike] = (np.asarray(each).T for each in found)
+    mean, error = losses.mean(1), losses.std(1, ddof=1) / np.sqrt(len(parts))
+    best = _lowest(mean, numbers)
     close = mean <= mean[best] + error[best]
+    chosen, whole = _refit(fit, penalty, params, x, y, strengths[best])
     warn_of(int(np.sum(~converged)) + int(not whole), converged.size + 1)
     return CrossValidation(
         factors=numbers,

@@ -1,15 +1,14 @@
 """One fit of many: to what samples, by what training, and whether it converged."""
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from penalties._choose.keyed import keyed
+from penalties._choose.keyed import Keyed
 from penalties._choose.solve import Solution, solve
 from penalties._penalty.base import Penalty
 from penalties._penalty.integers import checked_int
@@ -37,12 +36,9 @@ class Fit(NamedTuple):
         return solution.params, solution.converged
 
 
-@contextmanager
-def fitting(loss: Loss, train: Train | None, tol: float, max_iterations: int) -> Iterator[Fit]:
+def fit_of(loss: Loss, train: Train | None, tol: float, max_iterations: int) -> Fit:
     """The `Fit` of these functions as they are now."""
-    trained = nullcontext() if train is None else keyed(train)
-    with keyed(loss) as loss, trained as train:
-        yield Fit(loss, train, tol, max_iterations)
+    return Fit(Keyed(loss), None if train is None else Keyed(train), tol, max_iterations)
 
 
 def check_trained(fitted: Any, params: Any) -> None:

@@ -13,7 +13,7 @@ from jax import Array
 from jax.core import Tracer
 
 from penalties._choose.descent import descend, first_step
-from penalties._choose.keyed import keyed
+from penalties._choose.keyed import Keyed
 from penalties._choose.problem import Problem, Weights, check_penalty, minus, norm, refuse_objects
 from penalties._choose.quadratic import quadratic_of
 from penalties._penalty.base import Penalty
@@ -59,8 +59,8 @@ def solve(
 
     Args:
         loss: `loss(params, *data)` → a real scalar, smooth, and without the penalty. It is compiled once for
-            each function and for what that refers to, such as data that it closes over: give the data here if
-            it changes.
+            each function, and anew when that refers to other objects or numbers, such as data that it closes
+            over: give the data here if it changes. What is changed in place is not seen, as under `jax.jit`.
         penalty: R, with a prox.
         params: where to begin: any pytree of arrays, of float32 or float64; half precision seldom gets so
             far. Those of a weaker or stronger penalty are a warm start.
@@ -96,8 +96,7 @@ def solve(
     check_limits(tol, max_iterations)
     check_penalty(penalty)
     refuse_objects(params, "solve")
-    with keyed(loss) as compiled:
-        return _solve(compiled, penalty, params, data, tol, max_iterations)
+    return _solve(Keyed(loss), penalty, params, data, tol, max_iterations)
 
 
 def check_limits(tol: Any, max_iterations: Any) -> None:

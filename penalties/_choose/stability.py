@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from penalties._choose.fits import Fit, Loss, Train, chunk_of, fitting, rows_of, warn_of
+from penalties._choose.fits import Fit, Loss, Train, chunk_of, fit_of, rows_of, warn_of
 from penalties._choose.folds import samples_of
 from penalties._choose.grid import concrete_factors
 from penalties._choose.problem import check_penalty, refuse_objects
@@ -146,10 +146,10 @@ def stability_selection(
     chunk = chunk_of(chunk, numbers.size, train)
     refuse_objects(params, "stability_selection")
     x, y = jax.tree.map(jnp.asarray, (x, y))
+    fit = fit_of(loss, train, tol, max_iterations)
     halves = _halves(key, checked_int(pairs, "pairs", 1), samples_of(x, y))
     strengths = jnp.asarray(numbers.astype(jax.dtypes.canonicalize_dtype(numbers.dtype)))
-    with fitting(loss, train, tol, max_iterations) as fit:
-        frequencies, sizes, converged = _selected(fit, chunk, penalty, params, x, y, strengths, halves)
+    frequencies, sizes, converged = _selected(fit, chunk, penalty, params, x, y, strengths, halves)
     warn_of(int(np.sum(~np.asarray(converged))), converged.size)
     return StabilitySelection(
         factors=numbers,
