@@ -89,8 +89,6 @@ def _zero_where(w: Array, update: Array) -> Array:
 def _held(weights: Sequence[Leaf], where: Selector | None) -> set[str]:
     """The paths of the leaves whose zeros are held."""
     leaves = [leaf for leaf in weights if is_inexact(leaf)]
-    if where is not None:
-        where.check(weights)
     chosen = [True] * len(leaves) if where is None else where.choose(leaves)
     if leaves and not any(chosen):
         raise nothing_selected(repr(where), leaves)

@@ -18,7 +18,7 @@ from penalties._choose.steering import (
 from penalties._choose.strides import MeasuredState, known, measured
 from penalties._choose.targets import Plan, as_share, check_plan, interval, is_due, last_before_refit
 from penalties._penalty.base import Penalty
-from penalties._training.optimizers import Optimizer, as_transform
+from penalties._training.optimizers import Optimizer, as_transform, refuse_swapped
 from penalties._training.penalized import PenalizedState, has_within, penalized, stepped
 from penalties._training.scheduled import penalty_at, require_params
 from penalties._tree.opening import Opened
@@ -99,8 +99,10 @@ def to_sparsity(
     Source: the ramp is Zhu and Gupta, To prune, or not to prune (2017), arXiv 1710.01878; the refit is the
     relaxed lasso, Meinshausen, Comput. Statist. Data Anal. 52 (2007).
     """
-    inner = as_transform(optimizer, "to_sparsity(optimizer, penalty, target, steps)")
+    usage = "to_sparsity(optimizer, penalty, target, steps)"
+    refuse_swapped(optimizer, usage)
     check_plan(penalty, target, steps, cut, floor)
+    inner = as_transform(optimizer, usage)
 
     def init(params: optax.Params) -> Any:
         if leaves := Opened(params).leaves:

@@ -80,10 +80,8 @@ def sparsity(params: Params, where: Where | None = None) -> Sparsity:
 
 @functools.partial(jax.jit, static_argnums=1)
 def _sparsity(tree: Any, where: Selector | None) -> Sparsity:
-    every = leaves_with_paths(tree)
-    leaves = [leaf for leaf in every if is_weight(leaf)]
+    leaves = [leaf for leaf in leaves_with_paths(tree) if is_weight(leaf)]
     if where is not None:
-        where.check(every)
         kept = where.choose(leaves)
         if not any(kept):
             raise nothing_selected(repr(where), leaves)

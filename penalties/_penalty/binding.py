@@ -157,10 +157,8 @@ def positions(leaves: Sequence[Leaf], selections: Sequence[Selected]) -> list[in
     chosen = candidates
     asked = [leaves[i] for i in candidates]
     for selection in selections:
-        selection.where.check(leaves)
         kept = dict(zip(candidates, selection.where.choose(asked), strict=True))
         if selection.exclude is not None:
-            selection.exclude.check(leaves)
             out = dict(zip(candidates, selection.exclude.choose(asked), strict=True))
             kept = {i: kept[i] and not out[i] for i in candidates}
         chosen = [i for i in chosen if kept[i]]

@@ -13,7 +13,7 @@ from jax.core import Tracer
 from penalties._numerics import accumulator, widen
 from penalties._penalty.text import shortest
 from penalties._tree.paths import Leaf, join, leaves_with_paths
-from penalties._tree.selection import by_prefix, require_known
+from penalties._tree.selection import by_prefix
 
 # Any for type checkers: a constructor takes what is said below, a formula sees the number of one leaf.
 Strength = Any
@@ -158,7 +158,12 @@ class PerLeaf:
         self._is_tree = not jax.tree_util.treedef_is_leaf(jax.tree.structure(value))
         if self._is_tree:
             self._lookup = {leaf.path: leaf.value for leaf in leaves_with_paths(value)}
-            require_known(self._lookup, leaves, name)
+            for path in self._lookup:
+                if path and not any(f"{leaf.path}/".startswith(f"{path}/") for leaf in leaves):
+                    raise ValueError(
+                        f"{name} has an entry for {path!r}, which is no leaf or branch of params: its "
+                        f"leaves are {[leaf.path for leaf in leaves][:20]}"
+                    )
 
     def part(self, leaf: Leaf) -> Any:
         """This leaf's part, as it was given."""

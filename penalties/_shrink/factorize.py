@@ -110,9 +110,7 @@ def factorize(
     if tolerance is not None and not checked(tolerance, "tolerance") < 1:
         raise ValueError(f"tolerance is {tolerance}: expected a number in [0, 1), relative to the largest")
     rule, which = Nuclear(0.0, axis), selector(where)
-    every = Opened(params).leaves
-    which.check(every)
-    leaves = [leaf for leaf in every if leaf.trainable]
+    leaves = [leaf for leaf in Opened(params).leaves if leaf.trainable]
     chosen = [
         leaf for leaf, yes in zip(leaves, which.choose(leaves), strict=True) if yes and is_inexact(leaf)
     ]

@@ -45,9 +45,7 @@ def to_bcoo(params: Params, where: Where | None = None) -> Any:
     if where is None:
         chosen = [is_array(leaf.value) and np.ndim(leaf.value) > 1 for leaf in leaves]
     else:
-        chooser = selector(where)
-        chooser.check(leaves)
-        chosen = chooser.choose(leaves)
+        chosen = selector(where).choose(leaves)
     if not any(chosen):
         raise nothing_selected(repr(where) if where is not None else "two or more axes", leaves)
     values, treedef = jax.tree.flatten(params)

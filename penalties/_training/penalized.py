@@ -14,7 +14,7 @@ from penalties._penalty.base import Penalty
 from penalties._penalty.binding import parts_at_init
 from penalties._penalty.settling import check_settling
 from penalties._training import settling
-from penalties._training.optimizers import Optimizer, as_transform
+from penalties._training.optimizers import Optimizer, as_transform, refuse_swapped
 from penalties._training.scheduled import (
     ScheduledPenalty,
     as_arrays,
@@ -164,10 +164,11 @@ def penalized(
     optimizers: RMDA and RAMDA (Huang and Lee 2022, 2024), OBProx-SG (Chen et al. 2020), HSPG for groups
     (Chen et al. 2021), ProxGen (Yun, Lozano and Yang 2021).
     """
-    inner = as_transform(optimizer, "penalized(optimizer, penalty)")
+    refuse_swapped(optimizer, "penalized(optimizer, penalty)")
     check_scheduled(penalty)
     if isinstance(penalty, Penalty):
         check_settling(penalty)
+    inner = as_transform(optimizer, "penalized(optimizer, penalty)")
     settling.check_average(decay, accumulator_dtype)
 
     def init(params: optax.Params) -> Any:

@@ -4,9 +4,8 @@ import abc
 import difflib
 import fnmatch
 import functools
-import itertools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
@@ -26,9 +25,6 @@ class Selector(abc.ABC):
     @abc.abstractmethod
     def choose(self, leaves: Sequence[Leaf]) -> list[bool]:
         """One bool a leaf."""
-
-    def check(self, leaves: Sequence[Leaf]) -> None:  # noqa: B027 (of most selections nothing can be wrong)
-        """Raises ValueError for what names none of the leaves, which are all of a tree, trained or not."""
 
     def to_config(self) -> Any:
         """What `.on` takes to make this selector again, in plain Python."""
@@ -87,9 +83,6 @@ class Mask(Selector):
     """A tree of bools, or a prefix of one: each bool speaks for all leaves below its path."""
 
     entries: tuple[tuple[str, bool], ...]
-
-    def check(self, leaves: Sequence[Leaf]) -> None:
-        require_known([path for path, _ in self.entries], leaves, "the mask")
 
     def choose(self, leaves: Sequence[Leaf]) -> list[bool]:
         lookup = dict(self.entries)
@@ -232,19 +225,6 @@ def by_prefix(lookup: dict[str, Any], path: str, what: str) -> Any:
         f"the {what} has no entry for the leaf {path!r}; its entries are {_listed(list(lookup))}. "
         f"Give one for each leaf, or for a branch above it."
     )
-
-
-def require_known(entries: Iterable[str], leaves: Sequence[Leaf], what: str) -> None:
-    """Raises ValueError for an entry whose path is neither a leaf's nor above one."""
-    known = {""}
-    for leaf in leaves:
-        known.update(itertools.accumulate(leaf.path.split("/"), "{}/{}".format))
-    for path in entries:
-        if path not in known:
-            raise ValueError(
-                f"{what} has an entry for {path!r}, which is no leaf or branch of params: its leaves are "
-                f"{_listed([leaf.path for leaf in leaves])}"
-            )
 
 
 def _matches(pattern: str, leaf: Leaf) -> bool:

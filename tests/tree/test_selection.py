@@ -7,17 +7,7 @@ import optax
 import pytest
 from flax import nnx
 
-from penalties import (
-    L1,
-    L2,
-    GroupLasso,
-    factorize,
-    from_config,
-    hold_zeros,
-    kernels,
-    sparsity,
-    to_bcoo,
-)
+from penalties import L1, L2, GroupLasso, from_config, kernels, penalized
 
 PENALTY = L1(1.0)
 
@@ -163,34 +153,6 @@ def test_a_mask_without_an_entry_for_a_leaf_is_an_error():
         PENALTY.on({"a": True})(PARAMS)
 
 
-UNKNOWN = {"a": True, "b": True, "zz": {"kernel": True}}
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        PENALTY.on(UNKNOWN),
-        PENALTY.on("**", exclude=UNKNOWN).prox,
-        hold_zeros(optax.sgd(0.1), UNKNOWN).init,
-        lambda params: sparsity(params, UNKNOWN),
-        lambda params: factorize(params, UNKNOWN),
-        lambda params: to_bcoo(params, UNKNOWN),
-    ],
-)
-def test_a_mask_with_an_unknown_entry_is_an_error(call):
-    with pytest.raises(ValueError, match=r"the mask has an entry for 'zz/kernel', .* leaves are 'a/bias', "):
-        call(PARAMS)
-
-
-def test_a_mask_may_have_entries_for_what_is_not_trained():
-    variables = {"params": PARAMS, "batch_stats": {"mean": jnp.ones(2)}}
-    mask = jax.tree.map(lambda x: x.ndim == 1, variables)
-    assert PENALTY.on(mask)(variables) == PENALTY.on(lambda path, leaf: leaf.ndim == 1)(PARAMS)
-    assert sparsity({"w": jnp.zeros(2), "step": 0}, {"w": True, "step": False}).zeros == 2
-    with_count = {"w": jnp.zeros(2), "step": jnp.array(0)}
-    assert hold_zeros(optax.sgd(0.1), {"w": True, "step": False}).init(with_count)
-
-
 @pytest.mark.parametrize("where", [3, 0.5, None, (), {}, ("a", 1)])
 def test_what_cannot_select_is_refused(where):
     with pytest.raises(TypeError, match="cannot select by"):
@@ -211,3 +173,14 @@ def test_selections_by_name_can_be_written_down(where):
     again = from_config(penalty.to_config())
     assert again(PARAMS) == penalty(PARAMS)
     assert again.to_config() == penalty.to_config()
+
+
+def test_a_mask_of_the_full_tree_serves_parts_of_it():
+    """As `optax.masked`, partitions, and filters of Equinox leave leaves out."""
+    full = {"a": True, "b": False, "c": True}
+    penalty = L1(1.0).on(full)
+    params = {name: jnp.ones(2) for name in full}
+    assert float(penalty({"a": params["a"], "b": params["b"], "c": None})) == 2
+    optimizer = optax.masked(penalized(optax.sgd(0.5), penalty), {"a": True, "b": True, "c": False})
+    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
+    assert [updates[name].tolist() for name in "ab"] == [[-0.5, -0.5], [0, 0]]
