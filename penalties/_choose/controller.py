@@ -91,14 +91,25 @@ def living(plan: Plan, weights: Sequence[Any], pooled: bool) -> Array:
     return count([sizes(unit.penalty, w) > 0 for unit, w in each], pooled)
 
 
-def bars(plan: Plan, moments: Sequence[Moment]) -> Array:
-    """For each leaf the priority from which on its units are kept."""
-    each = zip(plan.units, moments, strict=True)
-    keys = [priorities(unit.penalty, m.weights, m.average) for unit, m in each]
-    floors = smallest_reaching(keys, plan.own - plan.least + 1, pooled=False)
+def bars(plan: Plan, moments: Sequence[Moment]) -> tuple[Array, Array]:
+    """For each leaf the priority from which on its units are kept, and how many zeros its floor lets go.
+
+    Pooled, these are of all leaves together.
+    """
+    both = list(zip(plan.units, moments, strict=True))
+    keys = [priorities(unit.penalty, m.weights, m.average) for unit, m in both]
+    lives = [sizes(unit.penalty, m.weights) > 0 for unit, m in both]
+    # Zeros without a gradient stay what they are: others would die for them.
+    may_live = [
+        here | (sizes(unit.penalty, m.average) > 0) for here, (unit, m) in zip(lives, both, strict=True)
+    ]
+    least = jnp.minimum(plan.least, count(may_live, pooled=False))
+    freed = jnp.maximum(least - count(lives, pooled=False), 0)
+    floors = smallest_reaching(keys, plan.own - least + 1, pooled=False)
     # What a leaf keeps in any case comes first.
     raised = [jnp.where(k >= floors[i], jnp.iinfo(jnp.int32).max, k) for i, k in enumerate(keys)]
-    return jnp.minimum(smallest_reaching(raised, plan.counts - plan.keep + 1, plan.pooled), floors)
+    bars = jnp.minimum(smallest_reaching(raised, plan.counts - plan.keep + 1, plan.pooled), floors)
+    return bars, jnp.broadcast_to(jnp.sum(freed, dtype=freed.dtype), freed.shape) if plan.pooled else freed
 
 
 def chosen(penalty: Any, w: Any, average: Any, bar: Array) -> tuple[Array, Array]:
@@ -123,8 +134,8 @@ def held_to(
 
     A zero that is let go makes one step of plain gradient descent, as long as the optimizer's are. Once zeros
     are held, an update that would end at exactly zero by chance is halved, as those of signs do. Up to then,
-    if fewer groups than `least` would be left, those that would die stay as they are: many die between two
-    looks, and behind a ReLU what is dead has no gradient by which it could come back.
+    if fewer groups than `least` would be left, no weight becomes zero in this step: many groups die between
+    two looks, and behind a ReLU what is dead has no gradient by which it could come back.
     """
     kept, free = chosen(penalty, w, average, bar) if groups is None else groups
     if groups is None:

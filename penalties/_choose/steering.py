@@ -76,13 +76,13 @@ def looked(plan: Plan, state: Any, params: Any, step: Array, last: Array, reache
     )
     weights = [m.weights for m in moments]
     each, living = (controller.living(plan, weights, pooled) for pooled in (False, plan.pooled))
-    taken = plan.share(jnp.maximum(living - plan.keep, 0))
     cuts = reached & jnp.any((living != plan.keep) | (each < plan.least))
-    bars = either(
+    bars, freed = either(
         cuts,
         lambda: controller.bars(plan, moments),
-        lambda: jnp.zeros(len(moments), jnp.int32),
+        lambda: (jnp.zeros(len(moments), jnp.int32), jnp.zeros_like(living)),
     )
+    taken = plan.share(jnp.maximum(living + freed - plan.keep, 0))
     groups = [
         controller.chosen(unit.penalty, m.weights, m.average, bars[i]) if unit.grouped else None
         for i, (unit, m) in enumerate(zip(plan.units, moments, strict=True))

@@ -66,8 +66,8 @@ def to_sparsity(
         cut: when the zeros are chosen, as a share of the steps; 1 is at the last step, with no refit.
         floor: how much of its even share, (1 − target)·n of its n units, each leaf keeps at least, in [0, 1];
             at least one unit in any case, so that no layer dies. Groups keep it all the way, weights from the
-            cut on. Leaves that make units together, and
-            classes of units that have a leaf in common, count as one.
+            cut on; for zeros without a gradient nothing else has to go. Leaves that make units together,
+            and classes of units that have a leaf in common, count as one.
 
     Returns:
         A transform to use in place of the optimizer; its place is that of `penalized`. Its state has the

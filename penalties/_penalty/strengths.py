@@ -106,18 +106,19 @@ def _checked_number(x: float, name: str, allowed: Range) -> float:
     if not allowed.holds(x):
         kind = "a number" if allowed.infinite else "a finite number"
         raise ValueError(f"{name} is {x}: expected {kind}{allowed}")
-    if math.isfinite(x) and abs(x) > _largest():
+    if math.isfinite(x) and not _is_held(x):
         raise ValueError(f"{name} is {x}: expected {_held(allowed)}")
     return x
 
 
-def _largest() -> float:
-    return float(jnp.finfo(jax.dtypes.canonicalize_dtype(float)).max)
+def _is_held(x: float) -> bool:
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(np.asarray(x, jax.dtypes.canonicalize_dtype(float))))
 
 
 def _held(allowed: Range) -> str:
     dtype = jax.dtypes.canonicalize_dtype(float)
-    return f"a number{allowed} that a {dtype} holds, at most {_largest():.4g}"
+    return f"a number{allowed} that a {dtype} holds, at most {jnp.finfo(dtype).max:.4g}"
 
 
 def checked_factor(factor: Any) -> Any:
@@ -233,7 +234,7 @@ def times(strength: Any, factor: Any) -> Any:
         strength = shortest(strength).item()
     if isinstance(strength, float) and isinstance(factor, float):
         product = strength * factor
-        if math.isfinite(strength) and abs(product) > _largest():
+        if math.isfinite(strength) and not _is_held(product):
             raise ValueError(f"{factor} times a strength of {strength}: expected {_held(NOT_NEGATIVE)}")
         return product
     if isinstance(strength, float) or isinstance(factor, float):

@@ -198,6 +198,20 @@ def test_the_cut_keeps_floors(penalty):
     updates, state = optimizer.update(average, state, params)
     assert state.held
     assert [int(jnp.sum(w + updates[name] != 0)) for name, w in params.items()] == [4, 6]
+    assert state.taken == pytest.approx(0.15)  # three of one leaf come to life, and three of the other die
+
+
+def test_nothing_dies_for_the_floor_of_a_leaf_that_cannot_live():
+    """Ten are left, as there should be; that the other leaf has none cannot be helped without a gradient."""
+    params = {"a": np.ones((10, 1), np.float32), "b": np.zeros((10, 1), np.float32)}
+    optimizer = to_sparsity(optax.sgd(0.1), L1(1.0), 0.5, STEPS, floor=0.8)
+    average = {"a": np.ones((10, 1), np.float32), "b": np.zeros((10, 1), np.float32)}
+    strides, step = dict.fromkeys(params, jnp.float32(0.1)), jnp.int32(STEPS // 2 - 1)
+    state = optimizer.init(params)
+    state = optax.tree.set(state, average=average, strides=strides, penalty_step=step)
+    updates, state = optimizer.update(average, state, params)
+    assert [int(jnp.sum(w + updates[name] != 0)) for name, w in params.items()] == [10, 0]
+    assert (bool(state.held), float(state.taken)) == (True, 0.0)
 
 
 @pytest.mark.slow
