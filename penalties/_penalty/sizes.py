@@ -127,12 +127,22 @@ def _total_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Arr
     (w, phi), (dw, dphi) = primals, tangents
     value, tangent = total(w, phi), jnp.zeros((), w.real.dtype)
     if not isinstance(dw, SymbolicZero):
-        slope = like(slopes(phi, modulus(w)), w) * phase(w)
+        slope = _smooth_slope(phi, w) if _is_smooth(phi, w) else like(slopes(phi, modulus(w)), w) * phase(w)
         tangent += jnp.sum(jnp.real(jnp.conj(slope) * dw))
     if not all(isinstance(d, SymbolicZero) for d in jax.tree.leaves(dphi)):
         dphi = jax.tree.map(_instantiated, dphi)
         tangent += jax.jvp(lambda phi: jnp.sum(phi.value_of(jnp.abs(w))), (phi,), (dphi,))[1]
     return value, tangent
+
+
+def _is_smooth(phi: PenaltyOfSizes, w: Array) -> bool:
+    return isinstance(phi, SizePenalty) and not phi.kink and not jnp.iscomplexobj(w)
+
+
+def _smooth_slope(phi: PenaltyOfSizes, w: Array) -> Array:
+    """φ′(|w|)·sign(w) where 0 is a point like others: its derivative there is φ″(0), and not 0."""
+    side = jax.lax.stop_gradient(jnp.where(w == 0, jnp.ones_like(w), jnp.sign(w)))
+    return phi.slope_of(w * side) * side
 
 
 def slopes(phi: PenaltyOfSizes, r: Array) -> Array:

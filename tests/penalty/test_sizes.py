@@ -18,6 +18,7 @@ from penalties import (
     SCAD,
     ElasticNet,
     Grouped,
+    Huber,
     LHalf,
     LogSum,
     LTwoThirds,
@@ -165,3 +166,10 @@ def test_a_steep_penalty_trains_by_proximal():
         (w, _), _ = jax.jit(lambda start: jax.lax.scan(step, start, length=500))(start)
         np.testing.assert_array_equal(np.asarray(w) != 0, truth != 0)
         np.testing.assert_allclose(w, truth, atol=0.1)
+
+
+def test_second_derivatives_at_zero_where_there_is_no_kink():
+    w = jnp.array([0.0, -0.0, 0.5, -3.0])
+    found = jax.hessian(Huber(2.0))(w)
+    np.testing.assert_array_equal(jnp.diag(found), [2, 2, 2, 0])
+    np.testing.assert_array_equal(jax.grad(Huber(2.0))(w), [0, 0, 1, -2])
