@@ -85,10 +85,10 @@ def _total(living: Array, x: Array) -> Array:
     return jnp.sum(jnp.where(living, x, jnp.zeros_like(x))).astype(jnp.float32)
 
 
-def living(plan: Plan, weights: Sequence[Any], pooled: bool) -> Array:
-    """For each leaf how many units are not zero; pooled, of all leaves together."""
+def living(plan: Plan, weights: Sequence[Any]) -> Array:
+    """For each leaf how many units are not zero."""
     each = zip(plan.units, weights, strict=True)
-    return count([sizes(unit.penalty, w) > 0 for unit, w in each], pooled)
+    return count([sizes(unit.penalty, w) > 0 for unit, w in each], pooled=False)
 
 
 def bars(plan: Plan, moments: Sequence[Moment]) -> tuple[Array, Array]:
@@ -109,7 +109,7 @@ def bars(plan: Plan, moments: Sequence[Moment]) -> tuple[Array, Array]:
     # What a leaf keeps in any case comes first.
     raised = [jnp.where(k >= floors[i], jnp.iinfo(jnp.int32).max, k) for i, k in enumerate(keys)]
     bars = jnp.minimum(smallest_reaching(raised, plan.counts - plan.keep + 1, plan.pooled), floors)
-    return bars, jnp.broadcast_to(jnp.sum(freed, dtype=freed.dtype), freed.shape) if plan.pooled else freed
+    return bars, plan.together(freed)
 
 
 def chosen(penalty: Any, w: Any, average: Any, bar: Array) -> tuple[Array, Array]:
@@ -142,7 +142,7 @@ def held_to(
         spares = jnp.zeros((), jnp.bool_)
     else:
         left = sizes(penalty, jax.tree.map(_after, w, update)) > 0
-        spares = ~held & (count([left], False)[0].astype(least.dtype) < least)
+        spares = ~held & (count([left], pooled=False)[0].astype(least.dtype) < least)
 
     def new(w: Array, update: Array, average: Array, stride: Array, dies: Array, free: Array) -> Array:
         wide = widen(w)

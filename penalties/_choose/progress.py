@@ -23,6 +23,6 @@ class Progress(NamedTuple):
 
 def progress(plan: Plan, weights: Sequence[Array], step: Array, steps: Array, cut: float) -> Progress:
     """Of the weights of the plan's units, after `step` of `steps`."""
-    dead = plan.counts - controller.living(plan, weights, plan.pooled)
+    dead = plan.counts - plan.together(controller.living(plan, weights))
     wanted = plan.wanted(ramp(step, last_before_refit(steps, cut)))
     return Progress(plan.share(dead), plan.share(wanted))

@@ -74,8 +74,8 @@ def looked(plan: Plan, state: Any, params: Any, step: Array, last: Array, reache
         lambda: controller.factors(plan, moments, now, moves, ramp(step, last)),
         lambda: (jnp.where(reached, 0, now), state.capped),
     )
-    weights = [m.weights for m in moments]
-    each, living = (controller.living(plan, weights, pooled) for pooled in (False, plan.pooled))
+    each = controller.living(plan, [m.weights for m in moments])
+    living = plan.together(each)
     cuts = reached & jnp.any((living != plan.keep) | (each < plan.least))
     bars, freed = either(
         cuts,

@@ -107,6 +107,10 @@ class Plan:
         """How many units are to be zero when this share of the target is wanted; pooled, of all together."""
         return jnp.round(share * (self.counts - self.keep).astype(jnp.float32)).astype(self.dtype)
 
+    def together(self, counts: Array) -> Array:
+        """Counts of each of `units`; pooled, their sum for each of them."""
+        return jnp.broadcast_to(jnp.sum(counts, dtype=counts.dtype), counts.shape) if self.pooled else counts
+
     def share(self, counted: Array) -> Array:
         """What is counted for each of `units`, pooled for all of them, as a share of all units together."""
         if self.pooled:
