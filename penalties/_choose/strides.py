@@ -10,6 +10,7 @@ from jax import Array
 
 from penalties._choose.quantiles import either
 from penalties._numerics import widen
+from penalties._training.penalized import states_within
 from penalties._tree.opening import Opened
 
 # Of a larger leaf about as many weights are looked at.
@@ -60,11 +61,7 @@ def moving_share(inner_state: optax.OptState, count: Array) -> Array:
 
     Read from its state, since to see it each step would have to look at all updates.
     """
-
-    def is_one(x: Any) -> bool:
-        return isinstance(x, optax.MultiStepsState)
-
-    accumulating = [x for x in jax.tree.leaves(inner_state, is_leaf=is_one) if is_one(x)]
+    accumulating = states_within(inner_state, optax.MultiStepsState)
     shares = [x.gradient_step / jnp.maximum(count - x.mini_step, 1) for x in accumulating]
     return jnp.max(jnp.stack(shares)).astype(jnp.float32) if shares else jnp.ones((), jnp.float32)
 

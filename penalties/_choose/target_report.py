@@ -9,6 +9,7 @@ import numpy as np
 from jax.core import Tracer
 
 from penalties._choose.steering import SparsityState
+from penalties._training.penalized import states_within
 
 # The cut should have little to take: what it sets to zero was still in use.
 MUCH = 0.05
@@ -69,7 +70,7 @@ def target_report(state: Any) -> TargetReport:
 
 def report_of(state: Any) -> TargetReport:
     """`target_report`, without a warning."""
-    found = _states(state)
+    found = states_within(state, SparsityState)
     if len(found) != 1:
         raise TypeError(
             f"expected the state of one `to_sparsity`, or a state that it is part of, and found {len(found)} "
@@ -90,13 +91,6 @@ def report_of(state: Any) -> TargetReport:
         taken=taken,
         reason=_reason(taken, bool(own.capped)) if held and taken > MUCH else "",
     )
-
-
-def _states(state: Any) -> list[SparsityState]:
-    def is_one(node: Any) -> bool:
-        return isinstance(node, SparsityState)
-
-    return [node for node in jax.tree.leaves(state, is_leaf=is_one) if is_one(node)]
 
 
 def _reason(taken: float, capped: bool) -> str:

@@ -19,7 +19,7 @@ from penalties._choose.strides import MeasuredState, known, measured
 from penalties._choose.targets import Plan, as_share, check_plan, interval, is_due, last_before_refit
 from penalties._penalty.base import Penalty
 from penalties._training.optimizers import Optimizer, as_transform, refuse_swapped
-from penalties._training.penalized import PenalizedState, has_within, penalized, stepped
+from penalties._training.penalized import PenalizedState, penalized, states_within, stepped
 from penalties._training.scheduled import penalty_at, require_params
 from penalties._tree.opening import Opened
 
@@ -162,7 +162,7 @@ def to_sparsity(
 
 
 def _refuse_penalized(inner_state: Any) -> None:
-    if has_within(inner_state, PenalizedState):
+    if states_within(inner_state, PenalizedState):
         raise TypeError(
             "to_sparsity(penalized(optimizer, ...), ...) has two penalties that both decide about zeros: "
             "give it the optimizer alone, and one penalty, `to_sparsity(optimizer, L1(1.0) + L2(0.1), ...)`"

@@ -209,17 +209,17 @@ def stepped(
     return new, PenalizedState(inner_state, penalty, state.given, step.average, count, watched)
 
 
-def has_within(state: Any, kind: type) -> bool:
-    """Whether there is a state of this kind within, at any depth."""
+def states_within(state: Any, kind: type) -> list[Any]:
+    """The states of this kind within, at any depth."""
 
     def is_one(x: Any) -> bool:
         return isinstance(x, kind)
 
-    return any(map(is_one, jax.tree.leaves(state, is_leaf=is_one)))
+    return [x for x in jax.tree.leaves(state, is_leaf=is_one) if is_one(x)]
 
 
 def _refuse_lookahead(inner_state: Any) -> None:
-    if has_within(inner_state, optax.LookaheadState):
+    if states_within(inner_state, optax.LookaheadState):
         raise TypeError(
             "penalized(lookahead(...)): lookahead's updates are for two sets of params, fast and slow, and "
             "the penalty is for one. Put it around, `optax.lookahead(penalized(optimizer, penalty), ...)`, "
